@@ -1,0 +1,80 @@
+{{/*
+Configuration of the operator. A value that is not set leaves its variable out,
+so that "unset" has one spelling.
+*/}}
+{{- define "etl-operator.env" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: ETL_CLUSTER_ID
+  value: {{ include "etl-operator.clusterId" . | quote }}
+{{- with .Values.watchNamespaces }}
+- name: ETL_WATCH_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{ include "etl-operator.workerEnv" . }}
+{{- include "etl-operator.storeEnv" . }}
+- name: ETL_LOG
+  value: {{ .Values.logging.level | quote }}
+- name: ETL_LOG_FORMAT
+  value: {{ .Values.logging.format | quote }}
+{{- end -}}
+
+{{/* What the operator puts into worker pods. */}}
+{{- define "etl-operator.workerEnv" -}}
+{{- with .Values.worker -}}
+- name: ETL_WORKER_IMAGE
+  value: {{ include "etl-operator.image" (dict "root" $ "image" .image "registry" $.Values.image.registry) | quote }}
+- name: ETL_WORKER_IMAGE_PULL_POLICY
+  value: {{ .image.pullPolicy }}
+- name: ETL_WORKER_SERVICE_ACCOUNT
+  value: {{ .serviceAccount.name }}
+{{- if .resources }}
+- name: ETL_WORKER_RESOURCES
+  value: {{ include "etl-operator.resourcesJson" .resources | quote }}
+{{- end }}
+{{- with .nodeSelector }}
+- name: ETL_WORKER_NODE_SELECTOR
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .tolerations }}
+- name: ETL_WORKER_TOLERATIONS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .priorityClassName }}
+- name: ETL_WORKER_PRIORITY_CLASS
+  value: {{ . | quote }}
+{{- end }}
+{{- with .credentialsSecretName }}
+- name: ETL_WORKER_CREDENTIALS_SECRET
+  value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Where the stores are. */}}
+{{- define "etl-operator.storeEnv" -}}
+{{- $vars := list
+  (list "ETL_AWS_REGION" .Values.aws.region)
+  (list "ETL_AWS_ENDPOINT_URL" .Values.aws.endpointUrl)
+  (list "ETL_EXPECTED_BUCKET_OWNER" .Values.aws.expectedBucketOwner)
+  (list "ETL_LEDGER_TABLE" .Values.ledger.tableName)
+  (list "ETL_LEDGER_ENDPOINT_URL" .Values.ledger.endpointUrl)
+-}}
+{{- range $vars }}
+{{- if index . 1 }}
+- name: {{ index . 0 }}
+  value: {{ index . 1 | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.ledger.credentialsSecretName }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ $key }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.ledger.credentialsSecretName }}
+      key: {{ $key }}
+{{- end }}
+{{- end }}
+{{- end -}}
