@@ -1,0 +1,49 @@
+//! Files that are made from code and kept in the repository.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use etl_lab::repository;
+
+use crate::run::{cargo, output};
+
+/// The chart carries the same file as the folder for people without Helm.
+const CRD_FILES: [&str; 2] = [
+    "crds/etljobs.yaml",
+    "charts/etl-operator/files/etljobs.yaml",
+];
+
+/// Writes the generated files, or only compares them.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let mut generator = cargo();
+    generator.args([
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "etl-api",
+        "--bin",
+        "crdgen",
+    ]);
+    let crd = output(&mut generator)?;
+    let mut stale = Vec::new();
+    for file in CRD_FILES {
+        let path = repository().join(file);
+        if fs::read_to_string(&path).is_ok_and(|current| current == crd) {
+            continue;
+        }
+        if check {
+            stale.push(file);
+            continue;
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&path, &crd).with_context(|| format!("cannot write {file}"))?;
+        println!("wrote {file}");
+    }
+    if !stale.is_empty() {
+        bail!("out of date: {}; run cargo xtask gen", stale.join(", "));
+    }
+    Ok(())
+}
