@@ -1,0 +1,81 @@
+//! Converts one parquet file to JSON Lines on standard output:
+//!
+//! ```sh
+//! cargo run -p etl-engine --example parquet2json -- input.parquet > output.json
+//! ```
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etl_engine::{Budget, Conversion, Options, ReadAt, ReadError, Sink, SinkError};
+
+struct FileSource {
+    file: File,
+    size: u64,
+}
+
+impl ReadAt for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError> {
+        let read = |range: &Range<u64>| {
+            let length = usize::try_from(range.end - range.start).map_err(ReadError::new)?;
+            let mut buffer = vec![0; length];
+            self.file
+                .read_exact_at(&mut buffer, range.start)
+                .map_err(ReadError::new)?;
+            Ok(buffer.into())
+        };
+        ranges.iter().map(read).collect()
+    }
+}
+
+struct Stdout(io::StdoutLock<'static>);
+
+impl Sink for Stdout {
+    fn write(&mut self, chunk: Bytes) -> Result<(), SinkError> {
+        self.0.write_all(&chunk).map_err(SinkError::new)
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("parquet2json: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprint!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args_os()
+        .nth(1)
+        .ok_or("usage: parquet2json FILE")?;
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let threads = std::thread::available_parallelism()?.get();
+    let budget = Budget {
+        memory_bytes: 1 << 30,
+        threads,
+    };
+    let source = Arc::new(FileSource { file, size });
+    let conversion = Conversion::open(source, &Options::default(), &budget)?;
+    let summary = conversion.convert(&mut Stdout(io::stdout().lock()))?;
+    eprintln!("{} rows, {} bytes", summary.rows, summary.bytes);
+    Ok(())
+}

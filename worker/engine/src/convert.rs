@@ -1,0 +1,164 @@
+//! The engine's one entry point.
+
+use std::sync::Arc;
+
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::compress::Output;
+use crate::error::{Error, Place};
+use crate::footer;
+use crate::guard::on_engine_thread;
+use crate::memory;
+use crate::options::{Budget, Options};
+use crate::pipeline::{Job, run};
+use crate::schema::{Columns, columns};
+use crate::sink::Sink;
+use crate::source::ReadAt;
+
+/// An opened and checked input, ready to be converted.
+///
+/// ```
+/// use std::sync::Arc;
+/// use etl_engine::{Budget, Conversion, ErrorKind, Options};
+///
+/// let source = Arc::new(bytes::Bytes::from_static(b"PAR1 and then the upload broke off"));
+/// let budget = Budget { memory_bytes: 256 << 20, threads: 2 };
+/// let error = Conversion::open(source, &Options::default(), &budget).err().unwrap();
+/// assert_eq!(error.kind(), ErrorKind::BadInput);
+/// assert_eq!(
+///     error.to_string(),
+///     "file ends at byte 34; footer magic missing: truncated upload?",
+/// );
+/// ```
+pub struct Conversion {
+    source: Arc<dyn ReadAt>,
+    columns: Columns,
+    options: Options,
+    budget: Budget,
+}
+
+/// What a finished conversion has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Rows written; always as many as the file says it has.
+    pub rows: u64,
+    /// Bytes given to the sink.
+    pub bytes: u64,
+    /// Bytes of JSON before compression.
+    pub json_bytes: u64,
+    /// Row groups read.
+    pub row_groups: usize,
+}
+
+impl Conversion {
+    /// Reads the footer of `source` and checks that the whole file can be
+    /// rendered with `options` within `budget`. Reads no data yet.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for a damaged file, [`Error::Unsupported`] naming
+    /// the first column without a rendering, [`Error::NotEnoughMemory`] with
+    /// the memory to give, [`Error::Read`] with the source's own error.
+    pub fn open(
+        source: Arc<dyn ReadAt>,
+        options: &Options,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
+        let metadata = footer::read(&*source, budget.memory_bytes)?;
+        let columns = on_engine_thread(Place::file(), || columns(&metadata))?;
+        let conversion = Self {
+            source,
+            columns,
+            options: *options,
+            budget: *budget,
+        };
+        let needed = conversion.memory_needed();
+        if needed > budget.memory_bytes {
+            let place = Place::file();
+            return Err(Error::NotEnoughMemory {
+                place,
+                needed,
+                budget: budget.memory_bytes,
+            });
+        }
+        Ok(conversion)
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.columns.main.metadata()
+    }
+
+    /// Number of rows that will be written.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let rows = self.metadata().file_metadata().num_rows();
+        u64::try_from(rows).expect("validated with the footer")
+    }
+
+    /// Number of row groups.
+    #[must_use]
+    pub fn row_groups(&self) -> usize {
+        self.metadata().num_row_groups()
+    }
+
+    /// Memory in bytes that the conversion needs with the threads of its
+    /// budget. With more, up to one row group, it reads ahead.
+    #[must_use]
+    pub fn memory_needed(&self) -> u64 {
+        memory::needed(self.metadata(), self.budget.threads)
+    }
+
+    /// Converts every row and gives the output to `sink`, in order, from this
+    /// thread.
+    ///
+    /// # Guarantees
+    /// The bytes depend on the input, the options and
+    /// [`ENGINE_VERSION`](crate::ENGINE_VERSION) alone. `Ok` means that exactly
+    /// [`rows`](Self::rows) rows have been written.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`Error::Sink`] with the sink's own error.
+    /// The sink may have got a part of the output by then.
+    pub fn convert(self, sink: &mut dyn Sink) -> Result<Summary, Error> {
+        let output = Output::new(sink, self.options.compression)?;
+        let ahead = memory::needed_for_read_ahead(self.metadata());
+        let read_ahead = self.row_groups() > 1
+            && self.memory_needed().saturating_add(ahead) <= self.budget.memory_bytes;
+        let beside = memory::needed_beside_row_group(self.metadata(), self.budget.threads)
+            .saturating_add(if read_ahead { ahead } else { 0 });
+        let job = Job {
+            source: &*self.source,
+            columns: &self.columns,
+            options: self.options,
+            budget: self.budget,
+            read_ahead,
+            beside_bytes: beside,
+        };
+        let totals = run(job, output)?;
+        let (claimed, row_groups) = (self.rows(), self.row_groups());
+        if totals.rows != claimed {
+            let rows = totals.rows;
+            return Err(Error::Internal(format!(
+                "{rows} rows were written of {claimed}"
+            )));
+        }
+        let (rows, bytes, json_bytes) = (totals.rows, totals.bytes, totals.json_bytes);
+        Ok(Summary {
+            rows,
+            bytes,
+            json_bytes,
+            row_groups,
+        })
+    }
+}
+
+impl std::fmt::Debug for Conversion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conversion")
+            .field("rows", &self.rows())
+            .field("row_groups", &self.row_groups())
+            .field("options", &self.options)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

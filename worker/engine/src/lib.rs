@@ -1,0 +1,44 @@
+//! Parquet bytes to JSON bytes.
+//!
+//! [`Conversion::open`] reads and checks the footer of a [`ReadAt`];
+//! [`Conversion::convert`] feeds a [`Sink`] with JSON Lines or one JSON array.
+//! Both block; the engine starts and ends its own threads within a call.
+//!
+//! The engine knows no network, no file system and no clock. It holds no more
+//! memory than its [`Budget`], refuses beforehand what does not fit, and writes
+//! the same bytes for the same file and [`Options`] whatever the budget.
+//!
+//! A file is never trusted: damaged, truncated or hostile input ends as an
+//! [`Error`] that names the place, never as a panic or a short output.
+
+mod check;
+mod compress;
+mod convert;
+mod decode;
+mod error;
+mod footer;
+mod guard;
+mod int96;
+mod memory;
+mod options;
+mod pages;
+mod pipeline;
+mod render;
+mod row_group;
+mod schema;
+mod sink;
+mod source;
+mod thrift;
+
+pub use convert::{Conversion, Summary};
+pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
+pub use options::{
+    Binary, Budget, Compression, Decimals, Format, Int64, JsonOptions, LocalTimestamps, NonFinite,
+    Nulls, Options, Timestamps,
+};
+pub use sink::Sink;
+pub use source::ReadAt;
+
+/// Changes whenever the bytes of any output may change, so that two workers
+/// which write parts of one output can tell whether they would agree.
+pub const ENGINE_VERSION: &str = "1";

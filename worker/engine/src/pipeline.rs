@@ -1,0 +1,280 @@
+//! The threads of one conversion: fetch, decode, encode; the caller's own
+//! thread compresses and feeds the sink.
+//!
+//! Order is kept without sorting: batch n goes to encoder n modulo the number
+//! of encoders, and the caller collects in the same turn. All channels are
+//! bounded, so a slow sink stops the reading. A side that fails drops its ends;
+//! its neighbours notice and stop, and the one real error is reported.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{ScopedJoinHandle, scope};
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+
+use crate::check::check;
+use crate::compress::{CHUNK_BYTES, Output};
+use crate::decode::RowGroup;
+use crate::error::{Error, Place};
+use crate::guard::{guarded, join, spawn};
+use crate::memory::{WAITING_CHUNKS, encoding_threads};
+use crate::options::{Budget, NonFinite, Options};
+use crate::render::Renderer;
+use crate::row_group::RowGroupBytes;
+use crate::schema::Columns;
+use crate::source::ReadAt;
+
+/// What a conversion works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) source: &'a dyn ReadAt,
+    pub(crate) columns: &'a Columns,
+    pub(crate) options: Options,
+    pub(crate) budget: Budget,
+    /// Whether to fetch a row group while the one before is decoded.
+    pub(crate) read_ahead: bool,
+    /// Memory of the budget that is not for the row group being decoded.
+    pub(crate) beside_bytes: u64,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) rows: u64,
+    pub(crate) json_bytes: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Why a stage ends early.
+enum Stop {
+    /// The stage behind is gone and will say why.
+    HungUp,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ArrowError> for Stop {
+    fn from(error: ArrowError) -> Self {
+        Self::Failed(Error::Internal(format!(
+            "no encoder for a decoded column: {error}"
+        )))
+    }
+}
+
+struct Batch {
+    rows: RecordBatch,
+    first_row: u64,
+    row_group: usize,
+}
+
+enum Encoded {
+    Chunk(Bytes),
+    EndOfBatch,
+}
+
+/// Runs the whole conversion.
+pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
+    let encoder = Encoder::new(&job.options);
+    let mut totals = Totals::default();
+    totals.json_bytes += write(&mut output, Bytes::from_static(encoder.renderer.head()))?;
+    totals.rows = scope(|scope| {
+        let mut encoding = Vec::new();
+        let mut encoded = Vec::new();
+        let mut lanes = Vec::new();
+        for _ in 0..encoding_threads(job.budget.threads) {
+            let (chunks, receiver) = sync_channel(WAITING_CHUNKS);
+            encoded.push(receiver);
+            if job.budget.threads <= 1 {
+                lanes.push(Lane::Here {
+                    encoder: encoder.clone(),
+                    chunks,
+                });
+                continue;
+            }
+            let (lane, batches) = sync_channel(1);
+            let encoder = encoder.clone();
+            encoding.push(spawn(scope, "etl-encode", move || {
+                encoder.run(&batches, &chunks)
+            })?);
+            lanes.push(Lane::Thread(lane));
+        }
+        let (fetched, fetching) = if job.read_ahead {
+            let (sender, receiver) = sync_channel(0);
+            let thread = spawn(scope, "etl-fetch", move || fetch_ahead(job, &sender))?;
+            (Some(receiver), Some(thread))
+        } else {
+            (None, None)
+        };
+        let decoding = spawn(scope, "etl-decode", move || decode(job, fetched, lanes))?;
+        let written = collect(encoded, &mut output);
+        let decoded = join(decoding)?;
+        let others = join_all(encoding)?;
+        fetching.map(join).transpose()?;
+        totals.json_bytes += written?;
+        first_failure(decoded, others)
+    })?;
+    totals.json_bytes += write(&mut output, Bytes::from_static(encoder.renderer.tail()))?;
+    totals.bytes = output.finish()?;
+    Ok(totals)
+}
+
+fn join_all(threads: Vec<ScopedJoinHandle<'_, Result<(), Stop>>>) -> Result<Vec<Stop>, Error> {
+    let mut stops = Vec::new();
+    for thread in threads {
+        stops.extend(join(thread)?.err());
+    }
+    Ok(stops)
+}
+
+/// The rows decoded, or the failure that made the others hang up.
+fn first_failure(decoded: Result<u64, Stop>, others: Vec<Stop>) -> Result<u64, Error> {
+    let (rows, stop) = match decoded {
+        Ok(rows) => (rows, None),
+        Err(stop) => (0, Some(stop)),
+    };
+    let mut stopped = false;
+    for stop in stop.into_iter().chain(others) {
+        match stop {
+            Stop::Failed(error) => return Err(error),
+            Stop::HungUp => stopped = true,
+        }
+    }
+    if stopped {
+        return Err(Error::Internal(
+            "the stages of a conversion lost each other".to_owned(),
+        ));
+    }
+    Ok(rows)
+}
+
+/// Fetches row groups one ahead of the decoder: the channel holds none, so the
+/// next is in memory while the present one is decoded, and no third.
+fn fetch_ahead(job: Job<'_>, fetched: &SyncSender<Result<RowGroupBytes, Error>>) {
+    for row_group in job.columns.main.metadata().row_groups() {
+        let result = RowGroupBytes::fetch(job.source, row_group);
+        let failed = result.is_err();
+        if fetched.send(result).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Where decoded batches go.
+enum Lane {
+    /// With a single thread, to an encoder on this one.
+    Here {
+        encoder: Encoder,
+        chunks: SyncSender<Encoded>,
+    },
+    Thread(SyncSender<Batch>),
+}
+
+impl Lane {
+    fn send(&self, batch: Batch) -> Result<(), Stop> {
+        match self {
+            Self::Here { encoder, chunks } => encoder.encode(&batch, chunks),
+            Self::Thread(lane) => lane.send(batch).map_err(|_| Stop::HungUp),
+        }
+    }
+}
+
+fn decode(
+    job: Job<'_>,
+    fetched: Option<Receiver<Result<RowGroupBytes, Error>>>,
+    lanes: Vec<Lane>,
+) -> Result<u64, Stop> {
+    let mut first_row = 0;
+    let mut turn = lanes.iter().cycle();
+    for (index, row_group) in job.columns.main.metadata().row_groups().iter().enumerate() {
+        let bytes = match &fetched {
+            Some(fetched) => fetched.recv().map_err(|_| Stop::HungUp)??,
+            None => RowGroupBytes::fetch(job.source, row_group)?,
+        };
+        let row_group = RowGroup {
+            columns: job.columns,
+            index,
+            bytes,
+        };
+        row_group.check_pages(job.beside_bytes, job.budget.memory_bytes)?;
+        row_group.decode::<Stop>(|rows| {
+            let count = rows.num_rows() as u64;
+            let lane = turn.next().ok_or(Stop::HungUp)?;
+            lane.send(Batch {
+                rows,
+                first_row,
+                row_group: index,
+            })?;
+            first_row += count;
+            Ok(())
+        })?;
+    }
+    Ok(first_row)
+}
+
+#[derive(Clone)]
+struct Encoder {
+    renderer: Renderer,
+    non_finite: NonFinite,
+}
+
+impl Encoder {
+    fn new(options: &Options) -> Self {
+        let renderer = Renderer::new(options.format, options.json);
+        Self {
+            renderer,
+            non_finite: options.json.non_finite,
+        }
+    }
+
+    fn run(&self, batches: &Receiver<Batch>, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
+        batches
+            .iter()
+            .try_for_each(|batch| self.encode(&batch, chunks))
+    }
+
+    fn encode(&self, batch: &Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
+        let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
+        guarded(Place::row_group(batch.row_group), || {
+            check(&batch.rows, batch.row_group, self.non_finite)?;
+            let mut buffer = Vec::with_capacity(CHUNK_BYTES);
+            self.renderer
+                .render(&batch.rows, batch.first_row, &mut buffer, |buffer| {
+                    if buffer.len() < CHUNK_BYTES {
+                        return Ok(());
+                    }
+                    let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES));
+                    send(Encoded::Chunk(full.into()))
+                })?;
+            send(Encoded::Chunk(buffer.into()))?;
+            send(Encoded::EndOfBatch)
+        })
+    }
+}
+
+/// Feeds the sink until the encoders are done or gone; returns the JSON bytes.
+fn collect(encoded: Vec<Receiver<Encoded>>, output: &mut Output<'_>) -> Result<u64, Error> {
+    let mut bytes = 0;
+    let mut turn = encoded.iter().cycle();
+    while let Some(lane) = turn.next() {
+        loop {
+            match lane.recv() {
+                Ok(Encoded::Chunk(chunk)) => bytes += write(output, chunk)?,
+                Ok(Encoded::EndOfBatch) => break,
+                Err(_) => return Ok(bytes),
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn write(output: &mut Output<'_>, chunk: Bytes) -> Result<u64, Error> {
+    let bytes = chunk.len() as u64;
+    output.write(chunk)?;
+    Ok(bytes)
+}
