@@ -83,9 +83,8 @@ has to be one, while in a values file `cpu: 2` is a number.
 {{- end -}}
 
 {{/*
-What the operator may do, and all of it: no secrets, no finalizers (owner
-references are set without blockOwnerDeletion, which would need them), no
-wildcards.
+What the operator may do, and all of it. Owner references are set without
+blockOwnerDeletion, which would take one right more.
 */}}
 {{- define "etl-operator.rules" -}}
 - apiGroups: [etl-operator.io]
