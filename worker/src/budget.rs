@@ -1,0 +1,180 @@
+//! How much memory the process may use, and how it is shared out.
+
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+const MIB: u64 = 1 << 20;
+
+/// What is kept back for the runtime, the client and the plan.
+const BASE_BYTES: u64 = 48 * MIB;
+
+/// What the writer of one output holds: parts in flight, one being filled, and
+/// the chunks in the channel.
+const WRITER_BYTES: u64 = 40 * MIB;
+
+/// Most conversions at once: more overlap nothing that these do not.
+const MAX_CONVERSIONS: u64 = 4;
+
+/// Memory where nothing limits it and nothing tells how much there is.
+const FALLBACK_BYTES: u64 = 2 << 30;
+
+/// How memory and threads are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes for all conversions together.
+    pub engine_bytes: u64,
+    /// Conversions at once.
+    pub conversions: usize,
+    /// Threads of one conversion.
+    pub threads: usize,
+}
+
+impl Budget {
+    /// Shares out `limit_bytes` of memory over `cpus`.
+    pub fn new(limit_bytes: u64, cpus: usize) -> Self {
+        let by_memory = limit_bytes / 4 / WRITER_BYTES;
+        let conversions = (cpus as u64 * 2).min(by_memory).clamp(1, MAX_CONVERSIONS);
+        let reserved = BASE_BYTES + conversions * WRITER_BYTES;
+        // A tiny limit still gets a share, so that the refusal can name it.
+        let engine_bytes = limit_bytes.saturating_sub(reserved).max(limit_bytes / 4).max(MIB);
+        Budget { engine_bytes, conversions: conversions as usize, threads: cpus.max(1) }
+    }
+
+    /// The budget of this process.
+    pub fn detect(order_limit: Option<u64>) -> Self {
+        let limit = [order_limit, cgroup_limit(), available_memory()].into_iter().flatten().min();
+        let cpus = available_parallelism().map_or(1, usize::from);
+        Budget::new(limit.unwrap_or(FALLBACK_BYTES), cpus)
+    }
+
+    /// What a conversion may use without asking for more.
+    pub(crate) fn share_bytes(self) -> u64 {
+        self.engine_bytes / self.conversions as u64
+    }
+
+    /// Permits of the whole budget: one per MiB.
+    pub(crate) fn permits(self) -> usize {
+        self.permits_for(self.engine_bytes) as usize
+    }
+
+    /// Permits for a conversion; never more than there are.
+    pub(crate) fn permits_for(self, bytes: u64) -> u32 {
+        let all = (self.engine_bytes / MIB).clamp(1, u64::from(u32::MAX >> 4));
+        u32::try_from((bytes / MIB).clamp(1, all)).unwrap_or(1)
+    }
+}
+
+/// Memory limit of the cgroup, if it has one.
+fn cgroup_limit() -> Option<u64> {
+    limit_below(Path::new("/"))
+}
+
+fn limit_below(root: &Path) -> Option<u64> {
+    let own = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    candidates(&own)
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(root.join(file)).ok())
+        .filter_map(|text| parse_limit(&text))
+        .min()
+}
+
+/// The files that may hold a limit. In a container the own group is usually
+/// mounted as the root, whatever its path is outside.
+fn candidates(own: &str) -> Vec<PathBuf> {
+    let mut files = vec![
+        PathBuf::from("sys/fs/cgroup/memory.max"),
+        PathBuf::from("sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    ];
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let path = path.trim_start_matches('/');
+        if controllers.is_empty() {
+            files.push(Path::new("sys/fs/cgroup").join(path).join("memory.max"));
+        } else if controllers.split(',').any(|name| name == "memory") {
+            let group = Path::new("sys/fs/cgroup/memory").join(path);
+            files.push(group.join("memory.limit_in_bytes"));
+        }
+    }
+    files
+}
+
+/// `max`, and the huge numbers by which version 1 says the same, are no limit.
+fn parse_limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|limit| *limit > 0 && *limit < 1 << 60)
+}
+
+/// Memory that the machine has to spare.
+fn available_memory() -> Option<u64> {
+    parse_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn parse_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    // The page cache of others lives on it too.
+    Some(kibibytes * 1024 / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_leaves_room_for_everything_else() {
+        for (limit, cpus) in [(128 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
+            let budget = Budget::new(limit, cpus);
+            let writers = budget.conversions as u64 * WRITER_BYTES;
+            assert!(budget.engine_bytes + writers + BASE_BYTES <= limit, "{budget:?} of {limit}");
+            assert!(budget.share_bytes() > 0);
+        }
+        assert_eq!(Budget::new(512 * MIB, 2).conversions, 3);
+        assert_eq!(Budget::new(8192 * MIB, 16).conversions, 4);
+        assert_eq!(Budget::new(MIB, 1).conversions, 1);
+    }
+
+    #[test]
+    fn no_conversion_can_ask_for_more_than_there_is() {
+        let budget = Budget::new(512 * MIB, 2);
+        assert_eq!(budget.permits_for(u64::MAX) as usize, budget.permits());
+        assert_eq!(budget.permits_for(0), 1);
+    }
+
+    #[test]
+    fn limits_are_found_in_both_versions_of_cgroups() {
+        for (own, file, text) in [
+            ("0::/\n", "sys/fs/cgroup/memory.max", "1048576\n"),
+            ("0::/kubepods/pod1\n", "sys/fs/cgroup/kubepods/pod1/memory.max", "1048576\n"),
+            (
+                "5:cpu,cpuacct:/x\n4:memory:/kubepods/pod1\n",
+                "sys/fs/cgroup/memory/kubepods/pod1/memory.limit_in_bytes",
+                "1048576\n",
+            ),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let write = |path: &str, text: &str| {
+                let path = root.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            };
+            write("proc/self/cgroup", own);
+            assert_eq!(limit_below(root.path()), None);
+            write(file, text);
+            assert_eq!(limit_below(root.path()), Some(MIB), "{own}");
+        }
+    }
+
+    #[test]
+    fn words_for_no_limit_are_none() {
+        for text in ["max\n", "9223372036854771712\n", "0\n", ""] {
+            assert_eq!(parse_limit(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn available_memory_is_read_from_meminfo() {
+        let text = "MemTotal:  100 kB\nMemAvailable:    2048 kB\n";
+        assert_eq!(parse_available(text), Some(MIB));
+        assert_eq!(parse_available("MemTotal: 1 kB\n"), None);
+    }
+}

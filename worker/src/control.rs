@@ -1,0 +1,182 @@
+//! Objects of the control prefix: written once, by whoever comes first.
+//!
+//! [`Control::settle`] is the primitive of the whole protocol. Its answer is
+//! what the store holds, never what a request seemed to say: a lost reply, or a
+//! refusal caused by our own earlier try, is settled by reading back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use etl_contract::WorkOrder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::identity::run_name;
+use crate::store::{Attributes, Kind, Object, Pin, Precondition, Store, StoreError, list_all};
+
+/// Rounds of writing and reading back before an undecided answer is given up.
+const ROUNDS: u32 = 5;
+
+/// What a control object turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The object holds what was to be written.
+    Same,
+    /// Another writer was first, with other content.
+    Theirs,
+}
+
+/// A control object that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The content is not what this program writes.
+    #[error("the control object {uri} cannot be understood")]
+    Malformed {
+        /// The object.
+        uri: String,
+        /// The reason.
+        source: serde_json::Error,
+    },
+}
+
+/// The control prefix of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Control<'a> {
+    store: &'a dyn Store,
+    prefix: &'a str,
+}
+
+/// Key prefix of the control objects of the run that `order` belongs to.
+pub fn prefix(order: &WorkOrder) -> String {
+    format!("{}{}/", uid_prefix(order), run_name(order))
+}
+
+fn uid_prefix(order: &WorkOrder) -> String {
+    format!("_etl/{}/", order.job.uid)
+}
+
+impl<'a> Control<'a> {
+    /// The control objects of `store` below `prefix`.
+    pub fn new(store: &'a dyn Store, prefix: &'a str) -> Self {
+        Control { store, prefix }
+    }
+
+    /// URI of a control object.
+    pub fn uri(&self, name: &str) -> String {
+        self.store.uri(&self.key(name))
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Reads a control object; `None` if there is none.
+    pub async fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ControlError> {
+        match self.bytes(name).await? {
+            Some(bytes) => self.parse(name, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn bytes(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.store.get(&self.key(name), &Pin::default(), None).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<T, ControlError> {
+        serde_json::from_slice(bytes)
+            .map_err(|source| ControlError::Malformed { uri: self.uri(name), source })
+    }
+
+    /// Writes `value` unless there is an object already, and returns what the
+    /// store holds in the end, read back.
+    ///
+    /// # Errors
+    /// When the store cannot say what it holds. The object may or may not exist
+    /// then; nothing is cleaned up.
+    pub async fn settle<T>(&self, name: &str, value: &T) -> Result<(Settled, T), ControlError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let key = self.key(name);
+        let body = serde_json::to_vec(value)
+            .map(Bytes::from)
+            .map_err(|source| ControlError::Malformed { uri: self.uri(name), source })?;
+        let attributes =
+            Attributes { content_type: Some("application/json"), ..Attributes::default() };
+        let mut delay = Duration::from_millis(100);
+        let mut round = 1;
+        loop {
+            let put = self
+                .store
+                .put(&key, body.clone(), &attributes, &Precondition::Absent)
+                .await
+                .map(|_etag| ());
+            match put {
+                Err(error) if !is_settled_by_reading(error.kind()) => return Err(error.into()),
+                _ => {}
+            }
+            match self.bytes(name).await {
+                Ok(Some(found)) => {
+                    let settled = if found == body { Settled::Same } else { Settled::Theirs };
+                    return Ok((settled, self.parse(name, &found)?));
+                }
+                // Refused and yet absent, or unknown and not (yet) there: the
+                // condition makes another try harmless.
+                Ok(None) if round < ROUNDS => {}
+                Ok(None) => {
+                    let lost = || {
+                        let detail = "the object is missing although it was written";
+                        StoreError::new(Kind::Unknown, "write", self.uri(name), detail)
+                    };
+                    return Err(put.err().unwrap_or_else(lost).into());
+                }
+                Err(error) if error.kind().is_transient() && round < ROUNDS => {}
+                Err(error) => return Err(error.into()),
+            }
+            tracing::warn!(object = %self.uri(name), round, "A write is undecided and is tried again.");
+            tokio::time::sleep(delay).await;
+            delay *= 2;
+            round += 1;
+        }
+    }
+
+    /// Names of the control objects below `folder` (which ends in `/`).
+    pub async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = self.key(folder);
+        let objects = list_all(self.store, &prefix).await?;
+        Ok(objects
+            .into_iter()
+            .filter_map(|object| object.key.strip_prefix(&prefix).map(str::to_owned))
+            .collect())
+    }
+}
+
+/// Refusals and lost replies: the truth is in the store.
+pub(crate) fn is_settled_by_reading(kind: Kind) -> bool {
+    kind == Kind::PreconditionFailed || kind.is_transient()
+}
+
+/// The control prefix of the preceding run, if that run left a manifest.
+pub async fn previous_run(
+    store: &dyn Store,
+    order: &WorkOrder,
+    manifest: &str,
+) -> Result<Option<String>, StoreError> {
+    let Some(number) = order.run.number.checked_sub(1).filter(|number| *number > 0) else {
+        return Ok(None);
+    };
+    // Its work hash is another one, so only its number is known.
+    let listed = list_all(store, &format!("{}{number}-", uid_prefix(order))).await?;
+    let prefix_of = |object: Object| {
+        let prefix = object.key.strip_suffix(manifest)?;
+        prefix.ends_with('/').then(|| prefix.to_owned())
+    };
+    Ok(listed.into_iter().find_map(prefix_of))
+}
