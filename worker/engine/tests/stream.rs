@@ -1,0 +1,275 @@
+//! The stream as a whole: formats, compression, order, chunks, and the errors
+//! of the source and the sink.
+
+mod support;
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use bytes::Bytes;
+use etl_engine::{
+    Budget, Compression, Conversion, Error, Format, Options, ReadAt, ReadError, Sink, SinkError,
+};
+use support::{BUDGET, Stored, convert, convert_with, one_column, write};
+
+/// Four row groups of 20,000 rows.
+fn file() -> Vec<u8> {
+    let batch = |group: i64| {
+        let rows = group * 20_000..(group + 1) * 20_000;
+        let number: Int64Array = rows.clone().map(Some).collect();
+        let text: StringArray = rows
+            .map(|row| Some(format!("row {row} of the file")))
+            .collect();
+        let columns: [(&str, ArrayRef); 2] =
+            [("number", Arc::new(number)), ("text", Arc::new(text))];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    write(&(0..4).map(batch).collect::<Vec<_>>())
+}
+
+fn options(format: Format, compression: Compression) -> Options {
+    Options {
+        format,
+        compression,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn rows_come_out_in_order_and_the_summary_counts_them() {
+    let (output, summary) = convert_with(file(), &Options::default(), &BUDGET).unwrap();
+    let expected: String = (0..80_000)
+        .map(|row| format!("{{\"number\":{row},\"text\":\"row {row} of the file\"}}\n"))
+        .collect();
+    assert!(
+        String::from_utf8(output).unwrap() == expected,
+        "every row once and in order"
+    );
+    assert_eq!((summary.rows, summary.row_groups), (80_000, 4));
+    assert_eq!(summary.bytes, summary.json_bytes);
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_memory_or_chance() {
+    let file = Bytes::from(file());
+    for format in [Format::JsonLines, Format::JsonArray] {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let options = options(format, compression);
+            let run = |threads, memory_bytes| {
+                let budget = Budget {
+                    memory_bytes,
+                    threads,
+                };
+                convert_with(file.clone(), &options, &budget).unwrap()
+            };
+            let first = run(1, 1 << 30);
+            for (threads, memory_bytes) in [(0, 1 << 30), (1, 24 << 20), (2, 1 << 28), (5, 1 << 30)]
+            {
+                assert!(
+                    run(threads, memory_bytes) == first,
+                    "{options:?} with {threads} threads"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn compressed_streams_hold_the_plain_ones() {
+    let file = Bytes::from(file());
+    let plain = |compression| {
+        let options = options(Format::JsonArray, compression);
+        convert_with(file.clone(), &options, &BUDGET).unwrap()
+    };
+    let (expected, plain_summary) = plain(Compression::None);
+    let (gzip, summary) = plain(Compression::Gzip);
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&gzip[..])
+        .read_to_end(&mut text)
+        .unwrap();
+    assert!(text == expected);
+    assert_eq!(summary.json_bytes, plain_summary.bytes);
+    assert!(summary.bytes < summary.json_bytes);
+    let modified = u32::from_le_bytes(gzip[4..8].try_into().unwrap());
+    assert_eq!(
+        modified, 0,
+        "a time would make the same input give other bytes"
+    );
+    let (zstd, _) = plain(Compression::Zstd);
+    assert!(zstd::stream::decode_all(&zstd[..]).unwrap() == expected);
+}
+
+#[test]
+fn an_array_is_one_json_document() {
+    let array = options(Format::JsonArray, Compression::None);
+    let two = one_column("int32 v", &Stored::I32(vec![1, 2]));
+    assert_eq!(convert(two, &array).unwrap(), r#"[{"v":1},{"v":2}]"#);
+    let text = convert(file(), &array).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(rows.len(), 80_000);
+}
+
+#[test]
+fn no_rows_give_no_lines_or_an_empty_array() {
+    let empty = || one_column("int32 v", &Stored::I32(vec![]));
+    let lines = options(Format::JsonLines, Compression::None);
+    assert_eq!(convert(empty(), &lines).unwrap(), "");
+    let array = options(Format::JsonArray, Compression::None);
+    assert_eq!(convert(empty(), &array).unwrap(), "[]");
+    let gzip = options(Format::JsonLines, Compression::Gzip);
+    let (stream, summary) = convert_with(empty(), &gzip, &BUDGET).unwrap();
+    assert_eq!((summary.rows, summary.json_bytes), (0, 0));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&stream[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "", "an empty gzip member is still a gzip member");
+}
+
+/// Remembers chunks and refuses one of them.
+struct Chunks {
+    lengths: Vec<usize>,
+    ends_with_row: bool,
+    refuse: Option<usize>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("the disk is full")]
+struct DiskFull;
+
+impl Sink for Chunks {
+    fn write(&mut self, chunk: Bytes) -> Result<(), SinkError> {
+        if self.refuse == Some(self.lengths.len()) {
+            return Err(SinkError::new(DiskFull));
+        }
+        self.ends_with_row &= chunk.ends_with(b"\n");
+        self.lengths.push(chunk.len());
+        Ok(())
+    }
+}
+
+fn open(source: Arc<dyn ReadAt>, threads: usize) -> Conversion {
+    let budget = Budget { threads, ..BUDGET };
+    Conversion::open(source, &Options::default(), &budget).unwrap()
+}
+
+#[test]
+fn chunks_are_bounded_and_end_with_a_row() {
+    let mut sink = Chunks {
+        lengths: vec![],
+        ends_with_row: true,
+        refuse: None,
+    };
+    open(Arc::new(Bytes::from(file())), 2)
+        .convert(&mut sink)
+        .unwrap();
+    assert!(sink.ends_with_row);
+    assert!(
+        sink.lengths
+            .iter()
+            .all(|&length| length > 0 && length < 300 << 10)
+    );
+}
+
+#[test]
+fn the_sinks_own_error_comes_back_and_all_threads_end() {
+    for threads in [1, 2, 4] {
+        for refuse in [0, 1, 5] {
+            let mut sink = Chunks {
+                lengths: vec![],
+                ends_with_row: true,
+                refuse: Some(refuse),
+            };
+            let error = open(Arc::new(Bytes::from(file())), threads).convert(&mut sink);
+            let Err(Error::Sink(error)) = error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(error.downcast::<DiskFull>().unwrap(), DiskFull);
+            assert_eq!(sink.lengths.len(), refuse);
+        }
+    }
+}
+
+/// Fails at the n-th call, and counts calls and ranges.
+struct Flaky {
+    bytes: Bytes,
+    fail_at: Option<usize>,
+    short_at: Option<usize>,
+    calls: AtomicUsize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("connection reset")]
+struct Reset;
+
+impl ReadAt for Flaky {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.fail_at == Some(call) {
+            return Err(ReadError::new(Reset));
+        }
+        let mut parts = self.bytes.read_ranges(ranges)?;
+        if self.short_at == Some(call) {
+            parts[0].truncate(1);
+        }
+        Ok(parts)
+    }
+}
+
+fn flaky(fail_at: Option<usize>, short_at: Option<usize>) -> Arc<Flaky> {
+    Arc::new(Flaky {
+        bytes: file().into(),
+        fail_at,
+        short_at,
+        calls: AtomicUsize::new(0),
+    })
+}
+
+#[test]
+fn the_sources_own_error_comes_back_whenever_it_fails() {
+    let calls = {
+        let source = flaky(None, None);
+        open(source.clone(), 2).convert(&mut Vec::new()).unwrap();
+        source.calls.load(Ordering::Relaxed)
+    };
+    assert_eq!(calls, 5, "the footer and one call per row group");
+    for memory_bytes in [24 << 20, 512 << 20] {
+        for fail_at in 0..calls {
+            let source = flaky(Some(fail_at), None);
+            let budget = Budget {
+                memory_bytes,
+                threads: 2,
+            };
+            let result = Conversion::open(source, &Options::default(), &budget)
+                .and_then(|conversion| conversion.convert(&mut Vec::new()));
+            let Err(Error::Read(error)) = result else {
+                panic!("call {fail_at}: {result:?}")
+            };
+            assert!(error.downcast::<Reset>().is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_source_that_returns_too_little_is_found_out() {
+    for short_at in 0..5 {
+        let result = Conversion::open(flaky(None, Some(short_at)), &Options::default(), &BUDGET)
+            .and_then(|conversion| conversion.convert(&mut Vec::new()));
+        let Err(Error::Read(error)) = result else {
+            panic!("call {short_at}: {result:?}")
+        };
+        assert!(
+            error
+                .to_string()
+                .starts_with("the source returned 1 bytes for bytes "),
+            "{error}"
+        );
+    }
+}
