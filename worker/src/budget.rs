@@ -36,13 +36,23 @@ impl Budget {
         let conversions = (cpus as u64 * 2).min(by_memory).clamp(1, MAX_CONVERSIONS);
         let reserved = BASE_BYTES + conversions * WRITER_BYTES;
         // A tiny limit still gets a share, so that the refusal can name it.
-        let engine_bytes = limit_bytes.saturating_sub(reserved).max(limit_bytes / 4).max(MIB);
-        Budget { engine_bytes, conversions: conversions as usize, threads: cpus.max(1) }
+        let engine_bytes = limit_bytes
+            .saturating_sub(reserved)
+            .max(limit_bytes / 4)
+            .max(MIB);
+        Budget {
+            engine_bytes,
+            conversions: conversions as usize,
+            threads: cpus.max(1),
+        }
     }
 
     /// The budget of this process.
     pub fn detect(order_limit: Option<u64>) -> Self {
-        let limit = [order_limit, cgroup_limit(), available_memory()].into_iter().flatten().min();
+        let limit = [order_limit, cgroup_limit(), available_memory()]
+            .into_iter()
+            .flatten()
+            .min();
         let cpus = available_parallelism().map_or(1, usize::from);
         Budget::new(limit.unwrap_or(FALLBACK_BYTES), cpus)
     }
@@ -87,7 +97,9 @@ fn candidates(own: &str) -> Vec<PathBuf> {
     ];
     for line in own.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
         let path = path.trim_start_matches('/');
         if controllers.is_empty() {
             files.push(Path::new("sys/fs/cgroup").join(path).join("memory.max"));
@@ -101,7 +113,10 @@ fn candidates(own: &str) -> Vec<PathBuf> {
 
 /// `max`, and the huge numbers by which version 1 says the same, are no limit.
 fn parse_limit(text: &str) -> Option<u64> {
-    text.trim().parse().ok().filter(|limit| *limit > 0 && *limit < 1 << 60)
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|limit| *limit > 0 && *limit < 1 << 60)
 }
 
 /// Memory that the machine has to spare.
@@ -110,7 +125,9 @@ fn available_memory() -> Option<u64> {
 }
 
 fn parse_available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     // The page cache of others lives on it too.
     Some(kibibytes * 1024 / 2)
@@ -125,7 +142,10 @@ mod tests {
         for (limit, cpus) in [(128 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
             let budget = Budget::new(limit, cpus);
             let writers = budget.conversions as u64 * WRITER_BYTES;
-            assert!(budget.engine_bytes + writers + BASE_BYTES <= limit, "{budget:?} of {limit}");
+            assert!(
+                budget.engine_bytes + writers + BASE_BYTES <= limit,
+                "{budget:?} of {limit}"
+            );
             assert!(budget.share_bytes() > 0);
         }
         assert_eq!(Budget::new(512 * MIB, 2).conversions, 3);
@@ -144,7 +164,11 @@ mod tests {
     fn limits_are_found_in_both_versions_of_cgroups() {
         for (own, file, text) in [
             ("0::/\n", "sys/fs/cgroup/memory.max", "1048576\n"),
-            ("0::/kubepods/pod1\n", "sys/fs/cgroup/kubepods/pod1/memory.max", "1048576\n"),
+            (
+                "0::/kubepods/pod1\n",
+                "sys/fs/cgroup/kubepods/pod1/memory.max",
+                "1048576\n",
+            ),
             (
                 "5:cpu,cpuacct:/x\n4:memory:/kubepods/pod1\n",
                 "sys/fs/cgroup/memory/kubepods/pod1/memory.limit_in_bytes",

@@ -161,8 +161,8 @@ impl Committer<'_> {
         }
         let records = self.records().await?;
         let pairs: Vec<(&Input, OutputRecord)> = self.plan.inputs.iter().zip(records).collect();
-        let outputs: Vec<ManifestOutput> = futures::stream::iter(&pairs)
-            .map(|(input, record)| self.verify(input, record))
+        let outputs: Vec<ManifestOutput> = futures::stream::iter(0..pairs.len())
+            .map(|index| self.verify(pairs[index].0, &pairs[index].1))
             .buffered(PARALLEL)
             .try_collect()
             .await?;
@@ -174,19 +174,20 @@ impl Committer<'_> {
     /// The records of all outputs, in the order of the plan's inputs.
     async fn records(self) -> Result<Vec<OutputRecord>, CommitError> {
         let inputs = self.plan.task_inputs();
-        let records: Vec<Vec<OutputRecord>> =
-            futures::stream::iter(inputs.into_iter().enumerate())
-                .map(|(task, inputs)| async move {
-                    let Some(record) = self.control.read(&record::name(task)).await? else {
-                        let problem = "disappeared after it was listed";
-                        return Err(CommitError::Record { task, problem });
-                    };
-                    check_record(task, inputs, record)
-                })
-                .buffered(PARALLEL)
-                .try_collect()
-                .await?;
+        let records: Vec<Vec<OutputRecord>> = futures::stream::iter(0..inputs.len())
+            .map(|task| self.record(task, inputs[task]))
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
         Ok(records.into_iter().flatten().collect())
+    }
+
+    async fn record(self, task: usize, inputs: &[Input]) -> Result<Vec<OutputRecord>, CommitError> {
+        let Some(record) = self.control.read(&record::name(task)).await? else {
+            let problem = "disappeared after it was listed";
+            return Err(CommitError::Record { task, problem });
+        };
+        check_record(task, inputs, record)
     }
 
     /// Looks at an output once more before it becomes part of the result.
@@ -196,7 +197,10 @@ impl Committer<'_> {
         record: &OutputRecord,
     ) -> Result<ManifestOutput, CommitError> {
         let uri = self.output.uri(&record.key);
-        let wrong = |problem: String| CommitError::Output { uri: uri.clone(), problem };
+        let wrong = |problem: String| CommitError::Output {
+            uri: uri.clone(),
+            problem,
+        };
         let object = match self.output.head(&record.key, &Pin::default()).await {
             Err(error) if error.kind() == Kind::NotFound => {
                 return Err(wrong("it was removed".to_owned()));
@@ -211,8 +215,9 @@ impl Committer<'_> {
             Verdict::Taken(who) => return Err(wrong(who)),
             Verdict::Write(_) => return Err(wrong("it was replaced".to_owned())),
         }
-        let crc_differs =
-            object.crc64.is_some_and(|found| format!("{found:016x}") != record.crc64);
+        let crc_differs = object
+            .crc64
+            .is_some_and(|found| format!("{found:016x}") != record.crc64);
         if object.size != record.bytes || record.digest != provenance.digest() || crc_differs {
             return Err(wrong("its content differs from its record".to_owned()));
         }
@@ -291,15 +296,17 @@ fn check_record(
     record: TaskRecord,
 ) -> Result<Vec<OutputRecord>, CommitError> {
     let fits = |(input, output): (&Input, &OutputRecord)| {
-        input.key == output.source
-            && input.etag == output.source_etag
-            && input.output == output.key
+        input.key == output.source && input.etag == output.source_etag && input.output == output.key
     };
     let problem = if record.task != task || record.outputs.len() != inputs.len() {
         "belongs to another task"
     } else if !inputs.iter().zip(&record.outputs).all(fits) {
         "names other objects than the plan"
-    } else if record.outputs.iter().any(|output| output.rows_read != output.rows_written) {
+    } else if record
+        .outputs
+        .iter()
+        .any(|output| output.rows_read != output.rows_written)
+    {
         "counts other rows written than read"
     } else {
         return Ok(record.outputs);
@@ -338,13 +345,31 @@ mod tests {
     #[test]
     fn only_a_record_of_the_planned_task_counts() {
         let inputs = [input("a"), input("b")];
-        let good = TaskRecord { task: 3, outputs: vec![output("a"), output("b")] };
-        assert_eq!(check_record(3, &inputs, good.clone()).unwrap(), good.outputs);
+        let good = TaskRecord {
+            task: 3,
+            outputs: vec![output("a"), output("b")],
+        };
+        assert_eq!(
+            check_record(3, &inputs, good.clone()).unwrap(),
+            good.outputs
+        );
         let with = |outputs: Vec<OutputRecord>| TaskRecord { task: 3, outputs };
-        let other_etag = OutputRecord { source_etag: "x".into(), ..output("b") };
-        let lost_row = OutputRecord { rows_written: 4, ..output("b") };
+        let other_etag = OutputRecord {
+            source_etag: "x".into(),
+            ..output("b")
+        };
+        let lost_row = OutputRecord {
+            rows_written: 4,
+            ..output("b")
+        };
         for (record, problem) in [
-            (TaskRecord { task: 4, ..good.clone() }, "another task"),
+            (
+                TaskRecord {
+                    task: 4,
+                    ..good.clone()
+                },
+                "another task",
+            ),
             (with(vec![output("a")]), "another task"),
             (with(vec![output("b"), output("a")]), "other objects"),
             (with(vec![output("a"), other_etag]), "other objects"),

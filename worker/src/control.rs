@@ -90,8 +90,10 @@ impl<'a> Control<'a> {
     }
 
     fn parse<T: DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<T, ControlError> {
-        serde_json::from_slice(bytes)
-            .map_err(|source| ControlError::Malformed { uri: self.uri(name), source })
+        serde_json::from_slice(bytes).map_err(|source| ControlError::Malformed {
+            uri: self.uri(name),
+            source,
+        })
     }
 
     /// Writes `value` unless there is an object already, and returns what the
@@ -107,9 +109,14 @@ impl<'a> Control<'a> {
         let key = self.key(name);
         let body = serde_json::to_vec(value)
             .map(Bytes::from)
-            .map_err(|source| ControlError::Malformed { uri: self.uri(name), source })?;
-        let attributes =
-            Attributes { content_type: Some("application/json"), ..Attributes::default() };
+            .map_err(|source| ControlError::Malformed {
+                uri: self.uri(name),
+                source,
+            })?;
+        let attributes = Attributes {
+            content_type: Some("application/json"),
+            ..Attributes::default()
+        };
         let mut delay = Duration::from_millis(100);
         let mut round = 1;
         loop {
@@ -124,7 +131,11 @@ impl<'a> Control<'a> {
             }
             match self.bytes(name).await {
                 Ok(Some(found)) => {
-                    let settled = if found == body { Settled::Same } else { Settled::Theirs };
+                    let settled = if found == body {
+                        Settled::Same
+                    } else {
+                        Settled::Theirs
+                    };
                     return Ok((settled, self.parse(name, &found)?));
                 }
                 // Refused and yet absent, or unknown and not (yet) there: the

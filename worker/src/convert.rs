@@ -61,7 +61,16 @@ impl Converter {
     ) -> Self {
         let memory = Arc::new(Semaphore::new(budget.permits()));
         let started = Timestamp::now();
-        Converter { order, engine, source, output, budget, memory, progress, started }
+        Converter {
+            order,
+            engine,
+            source,
+            output,
+            budget,
+            memory,
+            progress,
+            started,
+        }
     }
 
     /// Converts one input and leaves its output in the store.
@@ -109,7 +118,10 @@ impl Converter {
         let (store, progress) = (Arc::clone(&self.source), Arc::clone(&self.progress));
         let source = SourceObject::open(store, input, progress)
             .await
-            .map_err(|error| Error::Source { uri: uri.clone(), error })?;
+            .map_err(|error| Error::Source {
+                uri: uri.clone(),
+                error,
+            })?;
         let opened = self.open(Arc::new(source), &uri).await?;
         let permits = self.budget.permits_for(opened.memory);
         let _memory = self.memory.acquire_many(permits).await.map_err(|_closed| {
@@ -134,9 +146,15 @@ impl Converter {
         let budget = self.budget;
         let opening = tokio::task::spawn_blocking(move || {
             let open = |memory_bytes| {
-                let engine = EngineBudget { memory_bytes, threads: budget.threads };
+                let engine = EngineBudget {
+                    memory_bytes,
+                    threads: budget.threads,
+                };
                 let conversion = Conversion::open(source.clone(), &options, &engine)?;
-                Ok(Opened { conversion, memory: memory_bytes })
+                Ok(Opened {
+                    conversion,
+                    memory: memory_bytes,
+                })
             };
             match open(budget.share_bytes()) {
                 Err(etl_engine::Error::NotEnoughMemory { needed, .. }) => {
@@ -154,8 +172,12 @@ impl Converter {
     }
 
     fn target(&self, input: &Input) -> Target {
-        let provenance =
-            Provenance::new(&self.order, &self.engine, input, &self.source.uri(&input.key));
+        let provenance = Provenance::new(
+            &self.order,
+            &self.engine,
+            input,
+            &self.source.uri(&input.key),
+        );
         let output = &self.order.output;
         let attributes = Attributes {
             metadata: provenance.metadata(),
@@ -182,10 +204,7 @@ struct Opened {
 }
 
 /// Runs on a blocking thread.
-fn run(
-    conversion: Conversion,
-    sender: mpsc::Sender<Message>,
-) -> Result<Rows, etl_engine::Error> {
+fn run(conversion: Conversion, sender: mpsc::Sender<Message>) -> Result<Rows, etl_engine::Error> {
     let read = conversion.rows();
     let mut sink = Channel(sender);
     let summary = conversion.convert(&mut sink)?;
@@ -197,7 +216,10 @@ fn run(
         )));
     }
     sink.send(Message::End)?;
-    Ok(Rows { read, written: summary.rows })
+    Ok(Rows {
+        read,
+        written: summary.rows,
+    })
 }
 
 /// The sink side of the channel.
@@ -209,7 +231,9 @@ struct WriterStopped;
 
 impl Channel {
     fn send(&self, message: Message) -> Result<(), SinkError> {
-        self.0.blocking_send(message).map_err(|_closed| SinkError::new(WriterStopped))
+        self.0
+            .blocking_send(message)
+            .map_err(|_closed| SinkError::new(WriterStopped))
     }
 }
 

@@ -88,7 +88,10 @@ impl Error {
         match error {
             etl_engine::Error::Read(read) => match read.downcast::<StoreError>() {
                 Ok(error) => Error::Source { uri, error },
-                Err(read) => Error::Engine { uri, error: etl_engine::Error::Read(read) },
+                Err(read) => Error::Engine {
+                    uri,
+                    error: etl_engine::Error::Read(read),
+                },
             },
             error => Error::Engine { uri, error },
         }
@@ -193,7 +196,12 @@ impl Telling for Failure {
 }
 
 fn failure(category: Category, message: String) -> Failure {
-    Failure { category, message, object: None, hint: None }
+    Failure {
+        category,
+        message,
+        object: None,
+        hint: None,
+    }
 }
 
 fn of_stop(stop: Stop) -> Failure {
@@ -267,18 +275,20 @@ fn of_plan(error: &PlanError, message: String) -> Failure {
         PlanError::TooMany { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
             .hint("split the prefix over several EtlJobs, or narrow source.include"),
-        PlanError::SameOutput { output, dir_helps, .. } => {
+        PlanError::SameOutput {
+            output, dir_helps, ..
+        } => {
             let hint = if *dir_helps {
                 "add {dir} to output.keyTemplate, as in {dir}/{stem}.json"
             } else {
                 "choose another output.keyTemplate: {name} keeps the extension apart"
             };
-            failure(Category::InvalidSpec, message).about(output).hint(hint)
+            failure(Category::InvalidSpec, message)
+                .about(output)
+                .hint(hint)
         }
         PlanError::PinnedPrefix { uri, .. } => failure(Category::InvalidSpec, message).about(uri),
-        PlanError::Selection(_) | PlanError::Template(_) => {
-            failure(Category::InvalidSpec, message)
-        }
+        PlanError::Selection(_) | PlanError::Template(_) => failure(Category::InvalidSpec, message),
         PlanError::Store(error) => of_store(error),
     }
 }
@@ -299,15 +309,17 @@ fn of_engine(error: &etl_engine::Error, message: String) -> Failure {
 
 fn of_write(error: &WriteError, message: String) -> Failure {
     match error {
-        WriteError::Taken { uri, .. } => {
-            failure(Category::OutputConflict, message).about(uri).hint(CONFLICT_HINT)
-        }
+        WriteError::Taken { uri, .. } => failure(Category::OutputConflict, message)
+            .about(uri)
+            .hint(CONFLICT_HINT),
         WriteError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
         WriteError::TooLarge { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
             .hint("split the source object, or compress the output"),
         WriteError::Different { uri, .. } | WriteError::Unfinished { uri } => {
-            failure(Category::Internal, message).about(uri).hint(REPORT_HINT)
+            failure(Category::Internal, message)
+                .about(uri)
+                .hint(REPORT_HINT)
         }
         WriteError::Store(error) => of_store(error),
     }
@@ -315,9 +327,9 @@ fn of_write(error: &WriteError, message: String) -> Failure {
 
 fn of_commit(error: &CommitError, message: String) -> Failure {
     match error {
-        CommitError::Output { uri, .. } => {
-            failure(Category::OutputConflict, message).about(uri).hint(CONFLICT_HINT)
-        }
+        CommitError::Output { uri, .. } => failure(Category::OutputConflict, message)
+            .about(uri)
+            .hint(CONFLICT_HINT),
         CommitError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
         CommitError::Record { .. } | CommitError::Control(_) => {
             failure(Category::Internal, message).hint(REPORT_HINT)
@@ -362,18 +374,39 @@ mod tests {
     fn categories_of_the_stages() {
         let uri = || "s3://out/a.json".to_owned();
         let engine = |error| Error::engine("s3://raw/a".into(), error);
-        let bad = etl_engine::Error::BadInput { place: Place::default(), problem: "torn".into() };
+        let bad = etl_engine::Error::BadInput {
+            place: Place::default(),
+            problem: "torn".into(),
+        };
         for (error, category) in [
             (engine(bad), Category::BadInput),
             (
-                Error::Write(WriteError::Taken { uri: uri(), who: "x".into() }),
+                Error::Write(WriteError::Taken {
+                    uri: uri(),
+                    who: "x".into(),
+                }),
                 Category::OutputConflict,
             ),
-            (Error::Write(WriteError::Superseded { uri: uri() }), Category::Superseded),
-            (Error::Commit(CommitError::Superseded { uri: uri() }), Category::Superseded),
-            (Error::Plan(PlanError::NoObject { uri: uri() }), Category::SourceNotFound),
-            (Error::Plan(PlanError::Changed { uri: uri() }), Category::SourceChanged),
-            (Error::Plan(PlanError::TooMany { uri: uri() }), Category::UnsupportedInput),
+            (
+                Error::Write(WriteError::Superseded { uri: uri() }),
+                Category::Superseded,
+            ),
+            (
+                Error::Commit(CommitError::Superseded { uri: uri() }),
+                Category::Superseded,
+            ),
+            (
+                Error::Plan(PlanError::NoObject { uri: uri() }),
+                Category::SourceNotFound,
+            ),
+            (
+                Error::Plan(PlanError::Changed { uri: uri() }),
+                Category::SourceChanged,
+            ),
+            (
+                Error::Plan(PlanError::TooMany { uri: uri() }),
+                Category::UnsupportedInput,
+            ),
             (Error::Store(store(Kind::NoBucket)), Category::InvalidSpec),
             (Error::Store(store(Kind::Unknown)), Category::Unavailable),
             (Error::Stopped(Stop::Deadline), Category::DeadlineExceeded),
@@ -393,7 +426,11 @@ mod tests {
         });
         let failure = error.failure();
         assert_eq!(failure.category, Category::InvalidSpec);
-        assert!(failure.message.contains("s3://raw/a/x.parquet and s3://raw/b/x.parquet"));
+        assert!(
+            failure
+                .message
+                .contains("s3://raw/a/x.parquet and s3://raw/b/x.parquet")
+        );
         assert!(failure.hint.unwrap().contains("{dir}"));
     }
 }

@@ -101,7 +101,11 @@ impl Gate {
 
 /// Waits for a reason; for ever, if no [`Closer`] is left to give one.
 async fn closed_early(signal: &mut watch::Receiver<Option<Stop>>) -> Stop {
-    let stop = signal.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+    let stop = signal
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|stop| *stop);
     match stop {
         Some(stop) => stop,
         None => std::future::pending().await,
@@ -129,7 +133,12 @@ impl Gated {
     ) -> Result<T, StoreError> {
         self.gate.pass(work).await.unwrap_or_else(|stop| {
             let uri = self.store.uri(key);
-            Err(StoreError::new(Kind::Stopped(stop), operation, uri, stop.to_string()))
+            Err(StoreError::new(
+                Kind::Stopped(stop),
+                operation,
+                uri,
+                stop.to_string(),
+            ))
         })
     }
 }
@@ -145,7 +154,8 @@ impl Store for Gated {
     }
 
     async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page, StoreError> {
-        self.pass("list", prefix, self.store.list(prefix, page)).await
+        self.pass("list", prefix, self.store.list(prefix, page))
+            .await
     }
 
     async fn get(
@@ -154,7 +164,8 @@ impl Store for Gated {
         pin: &Pin,
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
-        self.pass("read", key, self.store.get(key, pin, range)).await
+        self.pass("read", key, self.store.get(key, pin, range))
+            .await
     }
 
     async fn put(
@@ -164,7 +175,12 @@ impl Store for Gated {
         attributes: &Attributes,
         condition: &Precondition,
     ) -> Result<String, StoreError> {
-        self.pass("write", key, self.store.put(key, body, attributes, condition)).await
+        self.pass(
+            "write",
+            key,
+            self.store.put(key, body, attributes, condition),
+        )
+        .await
     }
 
     async fn begin_upload(
@@ -172,7 +188,8 @@ impl Store for Gated {
         key: &str,
         attributes: &Attributes,
     ) -> Result<UploadId, StoreError> {
-        self.pass("write", key, self.store.begin_upload(key, attributes)).await
+        self.pass("write", key, self.store.begin_upload(key, attributes))
+            .await
     }
 
     async fn put_part(
@@ -182,7 +199,8 @@ impl Store for Gated {
         slot: Slot,
         body: Bytes,
     ) -> Result<Part, StoreError> {
-        self.pass("write", key, self.store.put_part(key, upload, slot, body)).await
+        self.pass("write", key, self.store.put_part(key, upload, slot, body))
+            .await
     }
 
     async fn complete_upload(
@@ -193,7 +211,9 @@ impl Store for Gated {
         crc64: u64,
         condition: &Precondition,
     ) -> Result<String, StoreError> {
-        let work = self.store.complete_upload(key, upload, parts, crc64, condition);
+        let work = self
+            .store
+            .complete_upload(key, upload, parts, crc64, condition);
         self.pass("write", key, work).await
     }
 
@@ -202,7 +222,8 @@ impl Store for Gated {
     }
 
     async fn uploads(&self, key: &str) -> Result<Vec<PendingUpload>, StoreError> {
-        self.pass("list uploads of", key, self.store.uploads(key)).await
+        self.pass("list uploads of", key, self.store.uploads(key))
+            .await
     }
 }
 
@@ -216,7 +237,10 @@ mod tests {
     async fn the_deadline_interrupts_work_and_refuses_new_work() {
         let (gate, _closer) = Gate::new(Instant::now() + Duration::from_secs(5));
         assert_eq!(gate.pass(async { 1 }).await, Ok(1));
-        assert_eq!(gate.pass(std::future::pending::<()>()).await, Err(Stop::Deadline));
+        assert_eq!(
+            gate.pass(std::future::pending::<()>()).await,
+            Err(Stop::Deadline)
+        );
         assert_eq!(gate.pass(async { 1 }).await, Err(Stop::Deadline));
     }
 

@@ -30,7 +30,11 @@ pub const DIGEST: &str = "etl-digest";
 /// `<run>-<first 12 hex digits of the work hash>`: names a run below its uid.
 pub fn run_name(order: &WorkOrder) -> String {
     let hash = order.run.work_hash.rsplit(':').next().unwrap_or_default();
-    let short: String = hash.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let short: String = hash
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(12)
+        .collect();
     format!("{}-{short}", order.run.number)
 }
 
@@ -46,7 +50,12 @@ impl WriteOrder {
     /// The order of the writes that `order` asks for.
     pub fn of(order: &WorkOrder) -> Self {
         WriteOrder {
-            sequencer: order.source.sequencer.clone().unwrap_or_default().to_ascii_uppercase(),
+            sequencer: order
+                .source
+                .sequencer
+                .clone()
+                .unwrap_or_default()
+                .to_ascii_uppercase(),
             created: order.job.created,
             run: order.run.number,
         }
@@ -77,7 +86,11 @@ impl WriteOrder {
         let padded = |text: &str| format!("{text:0<width$}");
         padded(&self.sequencer)
             .cmp(&padded(&other.sequencer))
-            .then_with(|| self.created.as_millisecond().cmp(&other.created.as_millisecond()))
+            .then_with(|| {
+                self.created
+                    .as_millisecond()
+                    .cmp(&other.created.as_millisecond())
+            })
             .then_with(|| self.run.cmp(&other.run))
     }
 }
@@ -151,14 +164,18 @@ impl Provenance {
 
     /// Judges what is at the output key.
     pub fn judge(&self, present: Option<&Object>, on_existing: OnExisting) -> Verdict {
-        let Some(object) = present else { return Verdict::Write(Precondition::Absent) };
+        let Some(object) = present else {
+            return Verdict::Write(Precondition::Absent);
+        };
         let field = |key: &str| object.metadata.get(key).map(String::as_str);
         let same = |key: &str, value: &str| field(key) == Some(value);
         if same(RUN, &self.run) && same(DIGEST, &self.digest) && same(SOURCE, &self.source) {
             return Verdict::Done;
         }
         let own = same(OWNER, &self.owner) && same(SOURCE, &self.source);
-        let age = field(ORDER).and_then(WriteOrder::decode).map(|found| found.compare(&self.order));
+        let age = field(ORDER)
+            .and_then(WriteOrder::decode)
+            .map(|found| found.compare(&self.order));
         if own && age == Some(Ordering::Greater) {
             return Verdict::Superseded;
         }
@@ -238,22 +255,43 @@ mod tests {
         let older = provenance(&order(1, 100, None));
         let newer = provenance(&order(3, 100, None));
         let recreated = provenance(&order(1, 200, None));
-        let other_source = Provenance { source: "s3://raw/b".into(), ..older.clone() };
-        let other_owner = Provenance { owner: "c/n/EtlJob/x".into(), ..older.clone() };
-        let other_uid_same_age = Provenance { run: "x/2-0123".into(), ..mine.clone() };
+        let other_source = Provenance {
+            source: "s3://raw/b".into(),
+            ..older.clone()
+        };
+        let other_owner = Provenance {
+            owner: "c/n/EtlJob/x".into(),
+            ..older.clone()
+        };
+        let other_uid_same_age = Provenance {
+            run: "x/2-0123".into(),
+            ..mine.clone()
+        };
         let taken = |verdict: Verdict| matches!(verdict, Verdict::Taken(_));
         use OnExisting::{Fail, Replace, ReplaceOwn};
 
         for policy in [ReplaceOwn, Replace, Fail] {
-            assert_eq!(mine.judge(None, policy), Verdict::Write(Precondition::Absent));
+            assert_eq!(
+                mine.judge(None, policy),
+                Verdict::Write(Precondition::Absent)
+            );
             assert_eq!(mine.judge(Some(&written_by(&mine)), policy), Verdict::Done);
-            assert_eq!(mine.judge(Some(&written_by(&newer)), policy), Verdict::Superseded);
-            assert_eq!(mine.judge(Some(&written_by(&recreated)), policy), Verdict::Superseded);
+            assert_eq!(
+                mine.judge(Some(&written_by(&newer)), policy),
+                Verdict::Superseded
+            );
+            assert_eq!(
+                mine.judge(Some(&written_by(&recreated)), policy),
+                Verdict::Superseded
+            );
         }
         assert_eq!(mine.judge(Some(&written_by(&older)), ReplaceOwn), replace());
         assert!(taken(mine.judge(Some(&written_by(&older)), Fail)));
         for foreign in [&other_source, &other_owner, &other_uid_same_age] {
-            assert!(taken(mine.judge(Some(&written_by(foreign)), ReplaceOwn)), "{foreign:?}");
+            assert!(
+                taken(mine.judge(Some(&written_by(foreign)), ReplaceOwn)),
+                "{foreign:?}"
+            );
             assert!(taken(mine.judge(Some(&written_by(foreign)), Fail)));
             assert_eq!(mine.judge(Some(&written_by(foreign)), Replace), replace());
         }
@@ -262,7 +300,10 @@ mod tests {
     #[test]
     fn an_object_without_provenance_is_somebody_elses() {
         let mine = provenance(&order(2, 100, None));
-        let bare = Object { metadata: BTreeMap::new(), ..written_by(&mine) };
+        let bare = Object {
+            metadata: BTreeMap::new(),
+            ..written_by(&mine)
+        };
         assert_eq!(
             mine.judge(Some(&bare), OnExisting::ReplaceOwn),
             Verdict::Taken("it was not written by an EtlJob".into())

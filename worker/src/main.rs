@@ -62,7 +62,11 @@ fn main() -> ExitCode {
     start_log(&args);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, message = panic_text(panic.payload()), "A thread panicked.");
+        tracing::error!(
+            place,
+            message = panic_text(panic.payload()),
+            "A thread panicked."
+        );
     }));
 
     let order = read_order(args.order.as_deref());
@@ -104,10 +108,15 @@ fn main() -> ExitCode {
 fn read_order(file: Option<&Path>) -> Result<WorkOrder, Error> {
     let text = match file {
         Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            Error::Internal(format!("the work order {} cannot be read: {error}", file.display()))
+            Error::Internal(format!(
+                "the work order {} cannot be read: {error}",
+                file.display()
+            ))
         })?,
         None => std::env::var(WORK_ORDER_ENV).map_err(|_| {
-            Error::Internal(format!("there is no work order: use --order, or set {WORK_ORDER_ENV}"))
+            Error::Internal(format!(
+                "there is no work order: use --order, or set {WORK_ORDER_ENV}"
+            ))
         })?,
     };
     Ok(WorkOrder::from_json(&text)?)
@@ -115,7 +124,9 @@ fn read_order(file: Option<&Path>) -> Result<WorkOrder, Error> {
 
 fn start_log(args: &Args) {
     let filter = EnvFilter::try_new(&args.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let json = match args.log_format {
         LogFormat::Auto => !terminal,

@@ -50,7 +50,10 @@ impl Process {
         // Threads that still convert for nobody must not hold the exit up.
         runtime.shutdown_background();
         outcome.unwrap_or_else(|panic| {
-            Err(Error::Internal(format!("the worker panicked: {}", panic_text(&*panic))))
+            Err(Error::Internal(format!(
+                "the worker panicked: {}",
+                panic_text(&*panic)
+            )))
         })
     }
 
@@ -64,7 +67,10 @@ impl Process {
             .then(|| tokio::spawn(print_progress(Arc::clone(&progress))));
         let work = async {
             let (gate, closer, progress) = (gate.clone(), closer, Arc::clone(&progress));
-            Worker::open(self.order, self.shard, gate, closer, progress).await?.run().await
+            Worker::open(self.order, self.shard, gate, closer, progress)
+                .await?
+                .run()
+                .await
         };
         let outcome = until_closed(&gate, work).await;
         if let Some(printing) = printing {
@@ -93,7 +99,9 @@ async fn until_closed(
     if stop != Stop::Failure {
         tracing::warn!(reason = %stop, "The shard lets go of storage.");
     }
-    timeout(grace, work).await.unwrap_or(Err(Error::Stopped(stop)))
+    timeout(grace, work)
+        .await
+        .unwrap_or(Err(Error::Stopped(stop)))
 }
 
 fn close_on_signals(closer: &Closer) -> Result<(), Error> {
@@ -147,7 +155,10 @@ mod tests {
         let (gate, _closer) = Gate::new(Instant::now() + Duration::from_secs(5));
         let before = Instant::now();
         let outcome = until_closed(&gate, std::future::pending()).await;
-        assert!(matches!(outcome, Err(Error::Stopped(Stop::Deadline))), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(Error::Stopped(Stop::Deadline))),
+            "{outcome:?}"
+        );
         assert_eq!(before.elapsed(), Duration::from_secs(5) + GRACE);
     }
 

@@ -59,7 +59,10 @@ impl SourceObject {
         input: &Input,
         progress: Arc<Progress>,
     ) -> Result<Self, StoreError> {
-        let pin = Pin { etag: Some(input.etag.clone()), version: input.version.clone() };
+        let pin = Pin {
+            etag: Some(input.etag.clone()),
+            version: input.version.clone(),
+        };
         let start = input.size.saturating_sub(TAIL_BYTES);
         let bytes = store.get(&input.key, &pin, Some(start..input.size)).await?;
         progress.read(bytes.len() as u64);
@@ -100,9 +103,14 @@ impl ReadAt for SourceObject {
         let mut pieces = if requests.is_empty() {
             Vec::new()
         } else {
-            self.runtime.block_on(self.fetch_all(requests)).map_err(ReadError::new)?
+            self.runtime
+                .block_on(self.fetch_all(requests))
+                .map_err(ReadError::new)?
         };
-        pieces.push(Piece { start: self.tail.start, bytes: self.tail.bytes.clone() });
+        pieces.push(Piece {
+            start: self.tail.start,
+            bytes: self.tail.bytes.clone(),
+        });
         ranges
             .iter()
             .map(|range| {
@@ -181,7 +189,10 @@ mod tests {
     fn neighbours_are_merged_and_what_is_known_is_not_asked_for() {
         assert_eq!(requests(&[0..10, 20..30], 1000), [0..30]);
         assert_eq!(requests(&[20..30, 0..10], 1000), [0..30]);
-        assert_eq!(requests(&[0..10, MIB..MIB + 10], 9 * MIB), [0..10, MIB..MIB + 10]);
+        assert_eq!(
+            requests(&[0..10, MIB..MIB + 10], 9 * MIB),
+            [0..10, MIB..MIB + 10]
+        );
         assert_eq!(requests(&[0..10, 900..1200], 1000), [0..1000]);
         assert_eq!(requests(&[1000..1200], 1000), [0..0; 0]);
     }
@@ -190,13 +201,20 @@ mod tests {
     fn large_ranges_become_several_requests() {
         assert_eq!(
             requests(&[1..20 * MIB], 90 * MIB),
-            [1..8 * MIB + 1, 8 * MIB + 1..16 * MIB + 1, 16 * MIB + 1..20 * MIB]
+            [
+                1..8 * MIB + 1,
+                8 * MIB + 1..16 * MIB + 1,
+                16 * MIB + 1..20 * MIB
+            ]
         );
     }
 
     #[test]
     fn ranges_are_put_together_from_pieces() {
-        let piece = |start, text: &'static str| Piece { start, bytes: Bytes::from_static(text.as_bytes()) };
+        let piece = |start, text: &'static str| Piece {
+            start,
+            bytes: Bytes::from_static(text.as_bytes()),
+        };
         let pieces = [piece(0, "abcd"), piece(4, "efgh"), piece(20, "xyz")];
         for (range, expected) in [
             (0..4, Some("abcd")),

@@ -64,7 +64,9 @@ impl Worker {
     ) -> Result<Self, Error> {
         if shard >= order.shards {
             let shards = order.shards;
-            return Err(Error::Internal(format!("there is no shard {shard} of {shards}")));
+            return Err(Error::Internal(format!(
+                "there is no shard {shard} of {shards}"
+            )));
         }
         let uri = |field| move |error| Error::Uri { field, error };
         let source = Location::parse(&order.source.uri).map_err(uri("source.uri"))?;
@@ -75,7 +77,10 @@ impl Worker {
                 store::open(&output, &order.storage).await?,
             ))
         };
-        let (from, to) = gate.pass(opening).await.unwrap_or_else(|stop| Err(Error::Stopped(stop)))?;
+        let (from, to) = gate
+            .pass(opening)
+            .await
+            .unwrap_or_else(|stop| Err(Error::Stopped(stop)))?;
         let budget = Budget::detect(order.memory_limit_bytes);
         tracing::info!(
             source = %order.source.uri,
@@ -150,14 +155,22 @@ impl Worker {
         let plan = match control.read::<Plan>(PLAN).await? {
             Some(plan) => plan,
             None => {
-                let plan =
-                    plan::make(&self.order, &self.source_name, &*stores.source, &*stores.output)
-                        .await?;
+                let plan = plan::make(
+                    &self.order,
+                    &self.source_name,
+                    &*stores.source,
+                    &*stores.output,
+                )
+                .await?;
                 control.settle(PLAN, &plan).await?.1
             }
         };
         self.check_plan(&plan)?;
-        tracing::info!(objects = plan.inputs.len(), tasks = plan.tasks.len(), "The plan is frozen.");
+        tracing::info!(
+            objects = plan.inputs.len(),
+            tasks = plan.tasks.len(),
+            "The plan is frozen."
+        );
         Ok(plan)
     }
 
@@ -173,7 +186,9 @@ impl Worker {
             return Err(Error::ForeignPlan { planned, own });
         }
         if !plan.is_sound() {
-            return Err(Error::Internal("the plan's tasks do not cover its inputs".to_owned()));
+            return Err(Error::Internal(
+                "the plan's tasks do not cover its inputs".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -189,11 +204,12 @@ impl Worker {
         let recorded = recorded(control).await?;
         let inputs = plan.task_inputs();
         let own: Vec<usize> = plan.tasks_of(self.shard, self.order.shards).collect();
-        let objects = |tasks: &[usize]| -> u64 {
-            tasks.iter().map(|task| inputs[*task].len() as u64).sum()
-        };
-        let (done, todo): (Vec<usize>, Vec<usize>) =
-            own.iter().copied().partition(|task| recorded.contains(task));
+        let objects =
+            |tasks: &[usize]| -> u64 { tasks.iter().map(|task| inputs[*task].len() as u64).sum() };
+        let (done, todo): (Vec<usize>, Vec<usize>) = own
+            .iter()
+            .copied()
+            .partition(|task| recorded.contains(task));
         self.progress.planned(objects(&own));
         self.progress.finished(objects(&done), 0);
         let converter = Converter::new(

@@ -73,8 +73,14 @@ impl Location {
                 return Err(UriError::NoBucket(text.to_owned()));
             }
             let (prefix, name) = split_key(key);
-            let root = Root::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
-            return Ok(Location { root, name: name.to_owned() });
+            let root = Root::S3 {
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+            };
+            return Ok(Location {
+                root,
+                name: name.to_owned(),
+            });
         }
         let Some(path) = text.strip_prefix("file://") else {
             return Err(UriError::Scheme(text.to_owned()));
@@ -86,7 +92,12 @@ impl Location {
             return Err(UriError::Climbs(text.to_owned()));
         }
         let (folder, name) = split_key(path);
-        Ok(Location { root: Root::File { folder: PathBuf::from(folder) }, name: name.to_owned() })
+        Ok(Location {
+            root: Root::File {
+                folder: PathBuf::from(folder),
+            },
+            name: name.to_owned(),
+        })
     }
 
     /// Parses the URI of a folder.
@@ -111,7 +122,10 @@ mod tests {
     use super::*;
 
     fn s3(bucket: &str, prefix: &str) -> Root {
-        Root::S3 { bucket: bucket.into(), prefix: prefix.into() }
+        Root::S3 {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+        }
     }
 
     #[test]
@@ -123,10 +137,29 @@ mod tests {
             ("s3://raw/", s3("raw", ""), ""),
             ("s3://raw", s3("raw", ""), ""),
             ("s3://raw/a%20+b", s3("raw", ""), "a%20+b"),
-            ("file:///d/x", Root::File { folder: "/d/".into() }, "x"),
-            ("file:///d/", Root::File { folder: "/d/".into() }, ""),
+            (
+                "file:///d/x",
+                Root::File {
+                    folder: "/d/".into(),
+                },
+                "x",
+            ),
+            (
+                "file:///d/",
+                Root::File {
+                    folder: "/d/".into(),
+                },
+                "",
+            ),
         ] {
-            assert_eq!(Location::parse(text), Ok(Location { root, name: name.into() }), "{text}");
+            assert_eq!(
+                Location::parse(text),
+                Ok(Location {
+                    root,
+                    name: name.into()
+                }),
+                "{text}"
+            );
         }
     }
 
@@ -136,7 +169,10 @@ mod tests {
             ("a/b", UriError::Scheme("a/b".into())),
             ("S3://a/b", UriError::Scheme("S3://a/b".into())),
             ("s3:///b", UriError::NoBucket("s3:///b".into())),
-            ("file://host/b", UriError::NotAbsolute("file://host/b".into())),
+            (
+                "file://host/b",
+                UriError::NotAbsolute("file://host/b".into()),
+            ),
             ("file:///a/../b", UriError::Climbs("file:///a/../b".into())),
         ] {
             assert_eq!(Location::parse(text), Err(error), "{text}");

@@ -15,18 +15,29 @@ pub(super) async fn single(
     let uri = store.uri(name);
     // The pinned etag is compared here and not by the store: events spell it
     // without the quotes.
-    let pin = Pin { etag: None, version: source.version_id.clone() };
+    let pin = Pin {
+        etag: None,
+        version: source.version_id.clone(),
+    };
     let object = match store.head(name, &pin).await {
         Err(error) if error.kind() == Kind::NotFound => return Err(PlanError::NoObject { uri }),
         outcome => outcome?,
     };
-    if source.etag.as_deref().is_some_and(|etag| unquoted(etag) != unquoted(&object.etag)) {
+    if source
+        .etag
+        .as_deref()
+        .is_some_and(|etag| unquoted(etag) != unquoted(&object.etag))
+    {
         return Err(PlanError::Changed { uri });
     }
     let window = Window::of(source);
     if !window.contains(object.modified) {
         let criteria = window.to_string().trim_start_matches(", ").to_owned();
-        return Err(PlanError::NothingSelected { uri, seen: 1, criteria });
+        return Err(PlanError::NothingSelected {
+            uri,
+            seen: 1,
+            criteria,
+        });
     }
     Ok(input(object))
 }
@@ -48,7 +59,12 @@ pub(super) async fn below_prefix(
     loop {
         let page = store.list("", next.as_deref()).await?;
         seen += page.objects.len() as u64;
-        inputs.extend(page.objects.into_iter().filter(|o| selection.matches(o)).map(input));
+        inputs.extend(
+            page.objects
+                .into_iter()
+                .filter(|o| selection.matches(o))
+                .map(input),
+        );
         if inputs.len() > MAX_OBJECTS {
             return Err(PlanError::TooMany { uri });
         }
@@ -59,7 +75,11 @@ pub(super) async fn below_prefix(
     }
     if inputs.is_empty() {
         let criteria = selection.to_string();
-        return Err(PlanError::NothingSelected { uri, seen, criteria });
+        return Err(PlanError::NothingSelected {
+            uri,
+            seen,
+            criteria,
+        });
     }
     Ok(inputs)
 }

@@ -180,7 +180,10 @@ impl Plan {
     /// Whether the tasks cover the inputs exactly: false only for a plan that
     /// this program did not write.
     pub fn is_sound(&self) -> bool {
-        let covered = self.tasks.iter().try_fold(0_usize, |sum, count| sum.checked_add(*count));
+        let covered = self
+            .tasks
+            .iter()
+            .try_fold(0_usize, |sum, count| sum.checked_add(*count));
         covered == Some(self.inputs.len()) && !self.tasks.contains(&0)
     }
 }
@@ -212,7 +215,9 @@ fn folder(key: &str) -> &str {
 /// Cuts the inputs into tasks: large ones alone, small neighbours together.
 fn group(inputs: &[Input], shards: u32) -> Vec<usize> {
     let shards = usize::try_from(shards.max(1)).unwrap_or(usize::MAX);
-    let fair = inputs.len().div_ceil(shards.saturating_mul(GROUPS_PER_SHARD));
+    let fair = inputs
+        .len()
+        .div_ceil(shards.saturating_mul(GROUPS_PER_SHARD));
     let most = fair.clamp(1, GROUP_OBJECTS);
     let mut tasks: Vec<usize> = Vec::new();
     let mut bytes = 0;
@@ -273,7 +278,10 @@ mod tests {
     fn large_objects_stand_alone_and_small_ones_are_grouped() {
         let large = GROUP_BYTES;
         assert_eq!(group(&inputs(&[large, large, large]), 1), [1, 1, 1]);
-        assert_eq!(group(&inputs(&[1; 40]), 4), [3; 13].into_iter().chain([1]).collect::<Vec<_>>());
+        assert_eq!(
+            group(&inputs(&[1; 40]), 4),
+            [3; 13].into_iter().chain([1]).collect::<Vec<_>>()
+        );
         assert_eq!(group(&inputs(&[1; 40]), 1), [10; 4]);
         assert_eq!(group(&inputs(&[1; 10_000]), 1)[0], GROUP_OBJECTS);
         assert_eq!(group(&inputs(&[1, large, 1]), 1), [1, 1, 1]);
@@ -299,7 +307,10 @@ mod tests {
     #[test]
     fn a_plan_whose_tasks_do_not_cover_its_inputs_is_unsound() {
         for tasks in [vec![], vec![1], vec![3], vec![2, 0], vec![usize::MAX, 3]] {
-            let plan = Plan { tasks, ..plan(&[1, 1], 1) };
+            let plan = Plan {
+                tasks,
+                ..plan(&[1, 1], 1)
+            };
             assert!(!plan.is_sound(), "{:?}", plan.tasks);
             assert_eq!(plan.task_inputs().len(), plan.tasks.len());
         }

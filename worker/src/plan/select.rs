@@ -38,13 +38,19 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn of(source: &Source) -> Self {
-        Window { after: source.modified_after, before: source.modified_before }
+        Window {
+            after: source.modified_after,
+            before: source.modified_before,
+        }
     }
 
     /// An object without a time is never inside a window that has an end.
     pub(super) fn contains(self, modified: Option<Timestamp>) -> bool {
-        self.after.is_none_or(|after| modified.is_some_and(|time| time >= after))
-            && self.before.is_none_or(|before| modified.is_some_and(|time| time < before))
+        self.after
+            .is_none_or(|after| modified.is_some_and(|time| time >= after))
+            && self
+                .before
+                .is_none_or(|before| modified.is_some_and(|time| time < before))
     }
 }
 
@@ -119,7 +125,8 @@ fn globs(field: &'static str, globs: &[String]) -> Result<GlobSet, SelectionErro
             .map_err(|error| malformed(glob, &error))?;
         set.add(parsed);
     }
-    set.build().map_err(|error| malformed(&globs.join(", "), &error))
+    set.build()
+        .map_err(|error| malformed(&globs.join(", "), &error))
 }
 
 #[cfg(test)]
@@ -172,7 +179,10 @@ mod tests {
             "x/",
             "x//a.parquet",
         ];
-        assert_eq!(selected(&source(&[], &[]), &keys), ["a.parquet", "x/y/a.parquet"]);
+        assert_eq!(
+            selected(&source(&[], &[]), &keys),
+            ["a.parquet", "x/y/a.parquet"]
+        );
     }
 
     #[test]
@@ -200,14 +210,23 @@ mod tests {
             ("2026-01-31T23:59:59Z", true),
             ("2026-02-01T00:00:00Z", false),
         ] {
-            assert_eq!(selection.matches(&object("a.parquet", time)), inside, "{time}");
+            assert_eq!(
+                selection.matches(&object("a.parquet", time)),
+                inside,
+                "{time}"
+            );
         }
         assert!(selection.to_string().contains("modified before 2026-02-01"));
     }
 
     #[test]
     fn a_malformed_glob_is_named_with_its_field() {
-        let error = Selection::new(&source(&[], &["a[.parquet"])).unwrap_err().to_string();
-        assert!(error.starts_with("source.exclude has a malformed glob \"a[.parquet\""), "{error}");
+        let error = Selection::new(&source(&[], &["a[.parquet"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("source.exclude has a malformed glob \"a[.parquet\""),
+            "{error}"
+        );
     }
 }

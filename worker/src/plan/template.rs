@@ -113,7 +113,10 @@ impl KeyTemplate {
             Compression::Zstd => ".zst",
         });
         // An empty {dir} must not leave an empty segment behind.
-        let segments: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
+        let segments: Vec<&str> = key
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect();
         let is_folder = key.ends_with('/');
         check(segments.join("/"), is_folder)
     }
@@ -148,7 +151,11 @@ mod tests {
     #[test]
     fn placeholders_expand() {
         for (template, key, expected) in [
-            ("{yyyy}/{mm}/{dd}/{stem}.json", "a/b/x.parquet", "2026/03/04/x.json"),
+            (
+                "{yyyy}/{mm}/{dd}/{stem}.json",
+                "a/b/x.parquet",
+                "2026/03/04/x.json",
+            ),
             ("{dir}/{stem}.json", "a/b/x.parquet", "a/b/x.json"),
             ("{dir}/{stem}.json", "x.parquet", "x.json"),
             ("p/{dir}/{name}.json", "x.parquet", "p/x.parquet.json"),
@@ -156,14 +163,23 @@ mod tests {
             ("{stem}.json", "noextension", "noextension.json"),
             ("{stem}.json", ".parquet", ".parquet.json"),
         ] {
-            assert_eq!(expand(template, key, Compression::None).as_deref(), Ok(expected));
+            assert_eq!(
+                expand(template, key, Compression::None).as_deref(),
+                Ok(expected)
+            );
         }
     }
 
     #[test]
     fn the_suffix_follows_the_compression() {
-        assert_eq!(expand("{stem}.json", "x.p", Compression::Gzip).as_deref(), Ok("x.json.gz"));
-        assert_eq!(expand("{stem}.json", "x.p", Compression::Zstd).as_deref(), Ok("x.json.zst"));
+        assert_eq!(
+            expand("{stem}.json", "x.p", Compression::Gzip).as_deref(),
+            Ok("x.json.gz")
+        );
+        assert_eq!(
+            expand("{stem}.json", "x.p", Compression::Zstd).as_deref(),
+            Ok("x.json.zst")
+        );
     }
 
     #[test]

@@ -68,7 +68,13 @@ impl StoreError {
         uri: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        StoreError { kind, operation, uri: uri.into(), detail: detail.into(), source: None }
+        StoreError {
+            kind,
+            operation,
+            uri: uri.into(),
+            detail: detail.into(),
+            source: None,
+        }
     }
 
     /// Adds the underlying error.
@@ -97,6 +103,8 @@ impl fmt::Display for StoreError {
 
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }

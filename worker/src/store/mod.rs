@@ -200,9 +200,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// Opens the store behind a root.
 pub async fn open(root: &Root, storage: &Storage) -> Result<Arc<dyn Store>, StoreError> {
     match root {
-        Root::S3 { bucket, prefix } => {
-            Ok(Arc::new(s3::S3Store::connect(bucket, prefix, storage).await?))
-        }
+        Root::S3 { bucket, prefix } => Ok(Arc::new(
+            s3::S3Store::connect(bucket, prefix, storage).await?,
+        )),
         Root::File { folder } => Ok(Arc::new(local::LocalStore::new(folder.clone()))),
     }
 }

@@ -111,11 +111,12 @@ impl Target {
         let verdict = self.provenance.judge(present.as_ref(), self.on_existing);
         match verdict {
             Verdict::Write(condition) => Ok(Look::Write(condition)),
-            Verdict::Done => {
-                Ok(present.map_or(Look::Write(Precondition::Absent), Look::Done))
-            }
+            Verdict::Done => Ok(present.map_or(Look::Write(Precondition::Absent), Look::Done)),
             Verdict::Superseded => Err(WriteError::Superseded { uri: self.uri() }),
-            Verdict::Taken(who) => Err(WriteError::Taken { uri: self.uri(), who }),
+            Verdict::Taken(who) => Err(WriteError::Taken {
+                uri: self.uri(),
+                who,
+            }),
         }
     }
 
@@ -125,7 +126,11 @@ impl Target {
         if object.size == bytes && same_content {
             return Ok(());
         }
-        Err(WriteError::Different { uri: self.uri(), found: object.size, expected: bytes })
+        Err(WriteError::Different {
+            uri: self.uri(),
+            found: object.size,
+            expected: bytes,
+        })
     }
 
     /// Writes a small object by one request and returns its etag.
@@ -137,7 +142,10 @@ impl Target {
     ) -> Result<String, WriteError> {
         let mut round = 1;
         loop {
-            let put = self.store.put(&self.key, body.clone(), &self.attributes, &condition).await;
+            let put = self
+                .store
+                .put(&self.key, body.clone(), &self.attributes, &condition)
+                .await;
             let error = match put {
                 Ok(etag) => return Ok(etag),
                 Err(error) if is_settled_by_reading(error.kind()) => error,
@@ -218,7 +226,9 @@ impl Target {
     /// Aborts what earlier attempts of the run left behind. Failures are only
     /// told: storage that nobody can read is no reason to fail.
     async fn abort_abandoned(&self) {
-        let Some((from, to)) = self.abandoned else { return };
+        let Some((from, to)) = self.abandoned else {
+            return;
+        };
         match self.store.uploads(&self.key).await {
             Ok(uploads) => {
                 for upload in uploads {

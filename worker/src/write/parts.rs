@@ -21,7 +21,9 @@ const IN_FLIGHT_BYTES: usize = 3 * FIRST_PART_BYTES;
 /// depend on the number alone, so that two attempts make the same parts.
 pub(super) fn part_bytes(number: u32) -> usize {
     let doublings = number.saturating_sub(1) / PARTS_PER_SIZE;
-    FIRST_PART_BYTES.saturating_mul(1 << doublings.min(16)).min(MAX_PART_BYTES)
+    FIRST_PART_BYTES
+        .saturating_mul(1 << doublings.min(16))
+        .min(MAX_PART_BYTES)
 }
 
 /// How many parts of a size are uploaded at once.
@@ -39,7 +41,9 @@ mod tests {
         assert_eq!(part_bytes(1000), 8 << 20);
         assert_eq!(part_bytes(1001), 16 << 20);
         assert_eq!(part_bytes(MAX_PARTS), MAX_PART_BYTES);
-        let total: u64 = (1..=MAX_PARTS).map(|number| part_bytes(number) as u64).sum();
+        let total: u64 = (1..=MAX_PARTS)
+            .map(|number| part_bytes(number) as u64)
+            .sum();
         assert!(total > 2 << 40, "{total}");
     }
 

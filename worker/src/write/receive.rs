@@ -92,11 +92,18 @@ impl Target {
         } else {
             self.upload(first, &mut inlet, condition).await?
         };
-        Ok(Written { etag, bytes: inlet.bytes, crc64: inlet.crc.finalize() })
+        Ok(Written {
+            etag,
+            bytes: inlet.bytes,
+            crc64: inlet.crc.finalize(),
+        })
     }
 
     async fn take(&self, inlet: &mut Inlet, size: usize) -> Result<Bytes, WriteError> {
-        inlet.next(size).await.ok_or_else(|| WriteError::Unfinished { uri: self.uri() })
+        inlet
+            .next(size)
+            .await
+            .ok_or_else(|| WriteError::Unfinished { uri: self.uri() })
     }
 
     async fn compare(&self, object: &Object, mut inlet: Inlet) -> Result<Written, WriteError> {
@@ -105,7 +112,11 @@ impl Target {
         }
         let (bytes, crc64) = (inlet.bytes, inlet.crc.finalize());
         self.verify(object, bytes, crc64)?;
-        Ok(Written { etag: object.etag.clone(), bytes, crc64 })
+        Ok(Written {
+            etag: object.etag.clone(),
+            bytes,
+            crc64,
+        })
     }
 
     /// Writes an object in parts.
@@ -119,7 +130,8 @@ impl Target {
         let upload = self.store.begin_upload(&self.key, &self.attributes).await?;
         let outcome = match self.upload_parts(&upload, first, inlet).await {
             Ok(parts) => {
-                self.complete(&upload, &parts, inlet.crc.finalize(), condition).await
+                self.complete(&upload, &parts, inlet.crc.finalize(), condition)
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -137,12 +149,18 @@ impl Target {
     ) -> Result<Vec<Part>, WriteError> {
         let mut flights = FuturesUnordered::new();
         let mut parts: Vec<Part> = Vec::new();
-        let mut slot = Slot { number: 1, offset: 0 };
+        let mut slot = Slot {
+            number: 1,
+            offset: 0,
+        };
         let mut body = first;
         loop {
             let length = body.len() as u64;
             flights.push(self.store.put_part(&self.key, upload, slot, body));
-            slot = Slot { number: slot.number + 1, offset: slot.offset + length };
+            slot = Slot {
+                number: slot.number + 1,
+                offset: slot.offset + length,
+            };
             if inlet.is_drained() {
                 break;
             }
@@ -153,7 +171,9 @@ impl Target {
             while flights.len() >= in_flight(size) {
                 parts.extend(flights.next().await.transpose()?);
             }
-            body = self.take_while_flying(inlet, size, &mut flights, &mut parts).await?;
+            body = self
+                .take_while_flying(inlet, size, &mut flights, &mut parts)
+                .await?;
         }
         while let Some(part) = flights.next().await {
             parts.push(part?);

@@ -42,7 +42,9 @@ impl Staged {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         create_folders(staging)?;
         loop {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             let name = format!(
                 "{}-{:x}-{:x}-{:x}",
                 key_digest(key),
@@ -51,8 +53,19 @@ impl Staged {
                 COUNTER.fetch_add(1, Ordering::Relaxed)
             );
             let path = staging.join(name);
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Staged { path, file, armed: true }),
+            match OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+            {
+                Ok(file) => {
+                    return Ok(Staged {
+                        path,
+                        file,
+                        armed: true,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -61,11 +74,18 @@ impl Staged {
 
     pub(super) fn reopen(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        Ok(Staged { path, file, armed: true })
+        Ok(Staged {
+            path,
+            file,
+            armed: true,
+        })
     }
 
     pub(super) fn id(&self) -> &str {
-        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+        self.path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
     }
 
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -129,7 +149,9 @@ pub(super) fn staged_for(staging: &Path, key: &str) -> io::Result<Vec<(String, T
     let digest = key_digest(key);
     let mut found = Vec::new();
     for entry in entries {
-        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let Ok(name) = entry?.file_name().into_string() else {
+            continue;
+        };
         let mut fields = name.split('-');
         if fields.next() != Some(&digest) {
             continue;
@@ -150,7 +172,10 @@ fn key_digest(key: &str) -> String {
 }
 
 pub(super) fn write_existing(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all_at(bytes, offset)
 }
 
 pub(super) fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
@@ -165,7 +190,11 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         create_folders(parent)?;
     }
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
     file.lock()?;
     Ok(file)
 }

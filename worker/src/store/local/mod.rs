@@ -49,7 +49,12 @@ impl LocalStore {
     /// The store on `folder`, which need not exist before the first write.
     pub fn new(folder: PathBuf) -> Self {
         let sidecars = Sidecars::new(folder.join(PRIVATE).join(".attributes"));
-        LocalStore { folder: Arc::new(Folder { path: folder, sidecars }) }
+        LocalStore {
+            folder: Arc::new(Folder {
+                path: folder,
+                sidecars,
+            }),
+        }
     }
 
     /// Runs blocking file work beside the asynchronous threads.
@@ -118,7 +123,10 @@ impl Folder {
         if key.split('/').all(safe) {
             Ok(self.path.join(key))
         } else {
-            Err(Trouble::refused(Kind::Unsupported, "a file cannot have this name"))
+            Err(Trouble::refused(
+                Kind::Unsupported,
+                "a file cannot have this name",
+            ))
         }
     }
 
@@ -139,14 +147,19 @@ impl Folder {
             let kept = self.sidecars.read(key, &object.etag)?;
             if etag_of(&std::fs::metadata(&path)?) == object.etag {
                 return Ok(match kept {
-                    Some(kept) => {
-                        Object { metadata: kept.metadata, crc64: kept.crc64, ..object }
-                    }
+                    Some(kept) => Object {
+                        metadata: kept.metadata,
+                        crc64: kept.crc64,
+                        ..object
+                    },
                     None => object,
                 });
             }
         }
-        Err(Trouble::refused(Kind::Unavailable, "the file keeps changing"))
+        Err(Trouble::refused(
+            Kind::Unavailable,
+            "the file keeps changing",
+        ))
     }
 
     fn read(&self, key: &str, pin: &Pin, range: Option<Range<u64>>) -> Result<Bytes, Trouble> {
@@ -197,12 +210,16 @@ impl Folder {
 
 fn check_pin(pin: &Pin, etag: &str) -> Result<(), Trouble> {
     if pin.version.is_some() {
-        return Err(Trouble::refused(Kind::Unsupported, "files have no versions"));
+        return Err(Trouble::refused(
+            Kind::Unsupported,
+            "files have no versions",
+        ));
     }
     match &pin.etag {
-        Some(expected) if expected != etag => {
-            Err(Trouble::refused(Kind::PreconditionFailed, "the file is not the expected one"))
-        }
+        Some(expected) if expected != etag => Err(Trouble::refused(
+            Kind::PreconditionFailed,
+            "the file is not the expected one",
+        )),
         _ => Ok(()),
     }
 }
@@ -220,7 +237,11 @@ fn check_condition(condition: &Precondition, present: Option<&str>) -> Result<()
 
 /// Upload ids become file names, and must not become anything else.
 fn upload_file(staging: &Path, upload: &UploadId) -> Result<PathBuf, Trouble> {
-    if upload.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    if upload
+        .0
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
         Ok(staging.join(&upload.0))
     } else {
         Err(Trouble::refused(Kind::NotFound, "there is no such upload"))
@@ -230,7 +251,12 @@ fn upload_file(staging: &Path, upload: &UploadId) -> Result<PathBuf, Trouble> {
 #[async_trait]
 impl Store for LocalStore {
     fn uri(&self, key: &str) -> String {
-        format!("{}{key}", Root::File { folder: self.folder.path.clone() })
+        format!(
+            "{}{key}",
+            Root::File {
+                folder: self.folder.path.clone()
+            }
+        )
     }
 
     async fn head(&self, key: &str, pin: &Pin) -> Result<Object, StoreError> {
@@ -245,7 +271,10 @@ impl Store for LocalStore {
 
     async fn list(&self, prefix: &str, _page: Option<&str>) -> Result<Page, StoreError> {
         self.blocking("list", prefix, |folder, prefix| {
-            Ok(Page { objects: walk::list(&folder.path, prefix)?, next: None })
+            Ok(Page {
+                objects: walk::list(&folder.path, prefix)?,
+                next: None,
+            })
         })
         .await
     }
@@ -257,7 +286,10 @@ impl Store for LocalStore {
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
         let pin = pin.clone();
-        self.blocking("read", key, move |folder, key| folder.read(key, &pin, range)).await
+        self.blocking("read", key, move |folder, key| {
+            folder.read(key, &pin, range)
+        })
+        .await
     }
 
     async fn put(
@@ -289,7 +321,9 @@ impl Store for LocalStore {
             let staged = Staged::create(&folder.staging(), key)?;
             let id = staged.id().to_owned();
             // Kept under the upload's name until the object has an etag.
-            folder.sidecars.write(&id, "upload", &attributes::Kept::new(attributes, None))?;
+            folder
+                .sidecars
+                .write(&id, "upload", &attributes::Kept::new(attributes, None))?;
             staged.keep();
             Ok(UploadId(id))
         })
@@ -308,7 +342,12 @@ impl Store for LocalStore {
             let path = upload_file(&folder.staging(), &upload)?;
             files::write_existing(&path, slot.offset, &body)?;
             let (size, crc64) = (body.len() as u64, crc64(&body));
-            Ok(Part { number: slot.number, etag: format!("{crc64:016x}"), size, crc64 })
+            Ok(Part {
+                number: slot.number,
+                etag: format!("{crc64:016x}"),
+                size,
+                crc64,
+            })
         })
         .await
     }
@@ -359,7 +398,10 @@ impl Store for LocalStore {
         self.blocking("list uploads of", key, |folder, key| {
             Ok(files::staged_for(&folder.staging(), key)?
                 .into_iter()
-                .map(|(id, started)| PendingUpload { id: UploadId(id), started })
+                .map(|(id, started)| PendingUpload {
+                    id: UploadId(id),
+                    started,
+                })
                 .collect())
         })
         .await

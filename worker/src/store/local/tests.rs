@@ -25,8 +25,19 @@ async fn a_folder_shows_outputs_and_one_private_folder() {
     let store = LocalStore::new(folder.path().to_owned());
     let attributes = Attributes::default();
     let body = Bytes::from_static(b"{}\n");
-    store.put("2021/a.json", body.clone(), &attributes, &Precondition::Absent).await.unwrap();
-    store.put("b.json", body, &attributes, &Precondition::Absent).await.unwrap();
+    store
+        .put(
+            "2021/a.json",
+            body.clone(),
+            &attributes,
+            &Precondition::Absent,
+        )
+        .await
+        .unwrap();
+    store
+        .put("b.json", body, &attributes, &Precondition::Absent)
+        .await
+        .unwrap();
     assert_eq!(names(folder.path()), ["2021", "_etl", "b.json"]);
     assert_eq!(names(&folder.path().join("2021")), ["a.json"]);
     assert_eq!(names(&folder.path().join("_etl/.uploads")), [""; 0]);
@@ -51,7 +62,10 @@ async fn a_file_that_is_edited_in_place_no_longer_matches() {
     let store = LocalStore::new(folder.path().to_owned());
     let etag = store.head("a", &Pin::default()).await.unwrap().etag;
     std::fs::write(&path, "three").unwrap();
-    let pin = Pin { etag: Some(etag), version: None };
+    let pin = Pin {
+        etag: Some(etag),
+        version: None,
+    };
     let error = store.get("a", &pin, Some(0..2)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::PreconditionFailed);
 }
@@ -62,8 +76,14 @@ async fn keys_cannot_leave_the_folder() {
     let inner = folder.path().join("inner");
     let store = LocalStore::new(inner.clone());
     for key in ["../a", "a/../../b", "/etc/a", "a//b", ""] {
-        let outcome =
-            store.put(key, Bytes::new(), &Attributes::default(), &Precondition::Any).await;
+        let outcome = store
+            .put(
+                key,
+                Bytes::new(),
+                &Attributes::default(),
+                &Precondition::Any,
+            )
+            .await;
         assert_eq!(outcome.unwrap_err().kind(), Kind::Unsupported, "{key:?}");
     }
     assert!(!inner.exists());
@@ -74,10 +94,31 @@ async fn metadata_of_a_foreign_file_is_empty_and_not_that_of_its_predecessor() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::new(folder.path().to_owned());
     let metadata = [("etl-owner".to_owned(), "me".to_owned())].into();
-    let attributes = Attributes { metadata, ..Attributes::default() };
-    store.put("a", Bytes::from_static(b"1"), &attributes, &Precondition::Absent).await.unwrap();
-    assert_eq!(store.head("a", &Pin::default()).await.unwrap().metadata, attributes.metadata);
+    let attributes = Attributes {
+        metadata,
+        ..Attributes::default()
+    };
+    store
+        .put(
+            "a",
+            Bytes::from_static(b"1"),
+            &attributes,
+            &Precondition::Absent,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        store.head("a", &Pin::default()).await.unwrap().metadata,
+        attributes.metadata
+    );
     std::fs::remove_file(folder.path().join("a")).unwrap();
     std::fs::write(folder.path().join("a"), "2").unwrap();
-    assert!(store.head("a", &Pin::default()).await.unwrap().metadata.is_empty());
+    assert!(
+        store
+            .head("a", &Pin::default())
+            .await
+            .unwrap()
+            .metadata
+            .is_empty()
+    );
 }

@@ -15,7 +15,10 @@ pub(super) fn object(key: &str, metadata: &Metadata) -> Object {
         etag: etag_of(metadata),
         version: None,
         size: metadata.len(),
-        modified: metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok()),
+        modified: metadata
+            .modified()
+            .ok()
+            .and_then(|time| Timestamp::try_from(time).ok()),
         metadata: Default::default(),
         crc64: None,
     }

@@ -33,7 +33,10 @@ where
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
             let code = context.err().code();
-            (by_code(code, status, lost), describe(code, context.err().message(), status))
+            (
+                by_code(code, status, lost),
+                describe(code, context.err().message(), status),
+            )
         }
         SdkError::TimeoutError(_) => (lost, "no answer in time".to_owned()),
         SdkError::DispatchFailure(failure) => {
@@ -41,9 +44,7 @@ where
             (kind, "the store cannot be reached".to_owned())
         }
         SdkError::ResponseError(_) => (lost, "the answer cannot be understood".to_owned()),
-        SdkError::ConstructionFailure(_) => {
-            (Kind::Other, DisplayErrorContext(&error).to_string())
-        }
+        SdkError::ConstructionFailure(_) => (Kind::Other, DisplayErrorContext(&error).to_string()),
         // The SDK's enum is open; anything new says nothing about the effect.
         other => (lost, DisplayErrorContext(other).to_string()),
     };
@@ -87,8 +88,12 @@ fn by_code(code: Option<&str>, status: u16, lost: Kind) -> Kind {
             | "KMS.AccessDeniedException",
         ) => Kind::AccessDenied,
         Some(
-            "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests"
-            | "RequestLimitExceeded" | "BandwidthLimitExceeded",
+            "SlowDown"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequests"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded",
         ) => Kind::Throttled,
         Some("NotImplemented") => Kind::Unsupported,
         _ => by_status(status, lost),
@@ -131,14 +136,27 @@ mod tests {
             (None, 403, Kind::AccessDenied),
             (None, 412, Kind::PreconditionFailed),
         ] {
-            assert_eq!(by_code(code, status, Kind::Unknown), kind, "{code:?} {status}");
+            assert_eq!(
+                by_code(code, status, Kind::Unknown),
+                kind,
+                "{code:?} {status}"
+            );
         }
     }
 
     #[test]
     fn a_server_error_on_a_write_leaves_its_effect_open() {
-        assert_eq!(by_code(Some("InternalError"), 500, Kind::Unknown), Kind::Unknown);
-        assert_eq!(by_code(Some("InternalError"), 200, Kind::Unknown), Kind::Unknown);
-        assert_eq!(by_code(Some("ServiceUnavailable"), 503, Kind::Unavailable), Kind::Unavailable);
+        assert_eq!(
+            by_code(Some("InternalError"), 500, Kind::Unknown),
+            Kind::Unknown
+        );
+        assert_eq!(
+            by_code(Some("InternalError"), 200, Kind::Unknown),
+            Kind::Unknown
+        );
+        assert_eq!(
+            by_code(Some("ServiceUnavailable"), 503, Kind::Unavailable),
+            Kind::Unavailable
+        );
     }
 }

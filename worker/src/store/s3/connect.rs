@@ -30,8 +30,13 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     // connection, once per request and after all its retries.
     if let Some(provider) = shared.credentials_provider() {
         provider.provide_credentials().await.map_err(|error| {
-            StoreError::new(Kind::AccessDenied, "open", uri(), "there are no AWS credentials")
-                .with_source(error)
+            StoreError::new(
+                Kind::AccessDenied,
+                "open",
+                uri(),
+                "there are no AWS credentials",
+            )
+            .with_source(error)
         })?;
     }
     if shared.region().is_none() {
@@ -56,7 +61,9 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
                 .build(),
         )
         .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(20)).build(),
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(Duration::from_secs(20))
+                .build(),
         );
     if let Some(endpoint) = &storage.endpoint_url {
         config = config.endpoint_url(endpoint).force_path_style(true);

@@ -18,14 +18,20 @@ pub(super) fn object(key: &str, head: &HeadObjectOutput) -> Result<Object, Strin
         .content_length()
         .and_then(|length| u64::try_from(length).ok())
         .ok_or("the store states no size")?;
-    let etag = head.e_tag().filter(|etag| !etag.is_empty()).ok_or("the store states no etag")?;
+    let etag = head
+        .e_tag()
+        .filter(|etag| !etag.is_empty())
+        .ok_or("the store states no etag")?;
     Ok(Object {
         key: key.to_owned(),
         etag: etag.to_owned(),
         // "null" names the one version of an object that was written before
         // versioning; it can be asked for, but pins nothing that the etag does
         // not.
-        version: head.version_id().filter(|id| *id != "null").map(str::to_owned),
+        version: head
+            .version_id()
+            .filter(|id| *id != "null")
+            .map(str::to_owned),
         size,
         modified: head.last_modified().and_then(timestamp),
         metadata: head
@@ -94,7 +100,9 @@ pub(super) fn checksum(crc: u64) -> String {
 }
 
 fn parse_checksum(text: &str) -> Option<u64> {
-    let sextets = text.strip_suffix('=').filter(|sextets| sextets.len() == 11)?;
+    let sextets = text
+        .strip_suffix('=')
+        .filter(|sextets| sextets.len() == 11)?;
     let mut bits: u128 = 0;
     for byte in sextets.bytes() {
         let value = BASE64.iter().position(|candidate| *candidate == byte)?;
@@ -123,7 +131,10 @@ mod tests {
 
     #[test]
     fn tags_are_a_query_string() {
-        let tag = |key: &str, value: &str| Tag { key: key.into(), value: value.into() };
+        let tag = |key: &str, value: &str| Tag {
+            key: key.into(),
+            value: value.into(),
+        };
         assert_eq!(tagging(&[]), None);
         assert_eq!(
             tagging(&[tag("team", "a&b"), tag("k=", "ü")]).as_deref(),

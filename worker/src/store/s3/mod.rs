@@ -91,7 +91,12 @@ impl S3Store {
         match request.send().await {
             Err(SdkError::ServiceError(context)) if context.raw().status().as_u16() == 404 => {
                 let uri = self.bucket_uri();
-                Some(StoreError::new(Kind::NoBucket, "open", uri, "there is no such bucket"))
+                Some(StoreError::new(
+                    Kind::NoBucket,
+                    "open",
+                    uri,
+                    "there is no such bucket",
+                ))
             }
             // Anything else, such as a policy that forbids this very request,
             // says nothing about the key that was asked for.
@@ -129,12 +134,13 @@ impl S3Store {
         range: Option<&Range<u64>>,
         response: GetObjectOutput,
     ) -> Result<Bytes, StoreError> {
-        let expected = range
-            .map(|range| range.end - range.start)
-            .or_else(|| response.content_length().and_then(|length| u64::try_from(length).ok()));
-        let broken = |detail: String| {
-            StoreError::new(Kind::Unavailable, "read", self.uri(key), detail)
-        };
+        let expected = range.map(|range| range.end - range.start).or_else(|| {
+            response
+                .content_length()
+                .and_then(|length| u64::try_from(length).ok())
+        });
+        let broken =
+            |detail: String| StoreError::new(Kind::Unavailable, "read", self.uri(key), detail);
         let body = response
             .body
             .collect()
@@ -194,8 +200,9 @@ impl Store for S3Store {
         match response {
             Ok(response) => {
                 self.bucket_seen.store(true, Ordering::Relaxed);
-                object(key, &response)
-                    .map_err(|detail| StoreError::new(Kind::Other, "look at", self.uri(key), detail))
+                object(key, &response).map_err(|detail| {
+                    StoreError::new(Kind::Other, "look at", self.uri(key), detail)
+                })
             }
             Err(error) => {
                 let error = classify(error, Effect::None, "look at", self.uri(key));
@@ -282,7 +289,10 @@ impl Store for S3Store {
             .send()
             .await
             .map_err(|error| {
-                settle_missing(classify(error, Effect::Write, "write", self.uri(key)), condition)
+                settle_missing(
+                    classify(error, Effect::Write, "write", self.uri(key)),
+                    condition,
+                )
             })?;
         Ok(response.e_tag().unwrap_or_default().to_owned())
     }
@@ -307,9 +317,17 @@ impl Store for S3Store {
             .send()
             .await
             .map_err(|error| classify(error, Effect::None, "write", self.uri(key)))?;
-        response.upload_id().map(|id| UploadId(id.to_owned())).ok_or_else(|| {
-            StoreError::new(Kind::Other, "write", self.uri(key), "the store gave no upload id")
-        })
+        response
+            .upload_id()
+            .map(|id| UploadId(id.to_owned()))
+            .ok_or_else(|| {
+                StoreError::new(
+                    Kind::Other,
+                    "write",
+                    self.uri(key),
+                    "the store gave no upload id",
+                )
+            })
     }
 
     async fn put_part(
@@ -335,7 +353,12 @@ impl Store for S3Store {
             // A part that is written twice is the same part.
             .map_err(|error| classify(error, Effect::None, "write", self.uri(key)))?;
         let etag = response.e_tag().unwrap_or_default().to_owned();
-        Ok(Part { number: slot.number, etag, size, crc64 })
+        Ok(Part {
+            number: slot.number,
+            etag,
+            size,
+            crc64,
+        })
     }
 
     async fn complete_upload(
@@ -405,6 +428,10 @@ impl Store for S3Store {
             .map_err(|error| classify(error, Effect::None, "list uploads of", self.uri(key)))?;
         // One page is plenty: uploads of a key come first among those of its
         // prefix, and the rest is the bucket's lifecycle rule to clean.
-        Ok(response.uploads().iter().filter_map(|upload| pending(upload, &full)).collect())
+        Ok(response
+            .uploads()
+            .iter()
+            .filter_map(|upload| pending(upload, &full))
+            .collect())
     }
 }
