@@ -209,17 +209,15 @@ impl Store {
     fn launch(&self) -> Launch {
         let (netns, log) = (self.layout.netns_path(), self.layout.log());
         match self.kind {
-            Kind::S3 => Launch::in_netns("s3", &netns, &log, &self.program)
+            Kind::S3 => Launch::in_netns("s3", &netns, &log, "unshare")
+                .args(["--mount", "--", "sh", "-c", PRIVATE_TMP, "sh"])
+                .args([&self.program, &self.data()])
                 .arg("server")
-                .args([
-                    format!("-ip={BRIDGE}"),
-                    format!("-dir={}", self.data().display()),
-                ])
-                .arg(format!("-s3.config={}", self.identities().display()))
+                .args([format!("-ip={BRIDGE}"), "-dir=/mnt".to_owned()])
+                .arg("-s3.config=/mnt/identities.json")
                 .args(["-ip.bind=0.0.0.0", "-s3", "-s3.port=8333"])
-                // Every bucket takes volumes of its own.
-                .args(["-volume.max=400", "-master.volumeSizeLimitMB=64"])
-                .directory(&self.data()),
+                // Every bucket takes several volumes of its own.
+                .args(["-volume.max=2000", "-master.volumeSizeLimitMB=64"]),
             Kind::DynamoDb => Launch::in_netns("dynamodb", &netns, &log, "java")
                 .arg("-Xmx512m")
                 .arg(format!("-Djava.library.path={}", self.program.display()))
@@ -241,6 +239,16 @@ impl Store {
         }
     }
 }
+
+/// `SeaweedFS` has sockets with fixed names in `/tmp`, where labs would meet.
+/// Program and data may lie below `/tmp` themselves, so both are taken along.
+const PRIVATE_TMP: &str = "set -e
+exec 9< \"$1\"
+mount --bind \"$2\" /mnt
+mount -t tmpfs tmpfs /tmp
+cd /mnt
+shift 2
+exec /proc/self/fd/9 \"$@\"";
 
 /// The S3 gateway answers before there is anywhere to write to.
 fn has_volumes() -> bool {

@@ -123,6 +123,8 @@ fn kubelet(layout: &Layout, name: &str, index: u8) -> String {
         },
         "nodeStatusUpdateFrequency": "4s",
         "nodeLeaseDurationSeconds": 20,
+        // Scenarios kill the operator again and again.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,
         "registerNode": true,
