@@ -12,9 +12,6 @@ pub enum Action {
     Fail,
     /// Another attempt after the resource's backoff.
     Retry,
-    /// Another attempt, but something outside must change first (a policy, a
-    /// quota): the delay is never shorter than a minute.
-    RetrySlowly,
     /// Another attempt that is not charged, up to a cap.
     RetryFree,
 }
@@ -73,9 +70,9 @@ categories! {
     /// The run was ended on request.
     Cancelled = 72, Fail;
     /// Credentials or policy do not allow the request.
-    AccessDenied = 77, RetrySlowly;
+    AccessDenied = 77, Retry;
     /// The API server refuses the child Job (quota, admission policy).
-    Rejected = 78, RetrySlowly;
+    Rejected = 78, Retry;
     /// A source object changed after the plan was frozen.
     SourceChanged = 79, Retry;
     /// A store asked to slow down and did not relent within the attempt.

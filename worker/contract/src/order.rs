@@ -202,6 +202,7 @@ macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $(#[$first_doc:meta])* $first:ident, $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum $name { $(#[$first_doc])* #[default] $first, $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
@@ -313,22 +314,32 @@ choice! {
 
 /// How values are written; the default is what the Glue job of the original
 /// pipeline wrote.
+///
+/// Unknown fields are accepted here because the type also stands in the
+/// resource's schema, where the API server prunes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", default)]
 pub struct JsonOptions {
-    /// Null fields.
+    /// Null fields of rows and structs: Omit leaves the key out, Explicit
+    /// writes null. Nulls in lists and maps are always written. Default Omit.
     pub nulls: Nulls,
-    /// Timestamps without a zone.
+    /// Timestamps without a time zone: Utc appends Z, NoZone writes none.
+    /// Default Utc.
     pub local_timestamps: LocalTimestamps,
-    /// Form of timestamps.
+    /// Form of timestamps: Iso as 2021-01-01T00:30:10.000Z, EpochMillis as
+    /// whole milliseconds since 1970. Default Iso.
     pub timestamps: Timestamps,
-    /// 64-bit integers.
+    /// 64-bit integers: Number, or String for readers that keep numbers as
+    /// doubles. Default Number.
     pub int64: Int64,
-    /// Decimals.
+    /// Decimals: Number or String, both with the column's scale. Default
+    /// Number.
     pub decimals: Decimals,
-    /// Binary values.
+    /// Binary values: Base64 or Hex. Default Base64.
     pub binary: Binary,
-    /// NaN and the infinities.
+    /// NaN and the infinities: String writes "NaN", "Infinity", "-Infinity";
+    /// Null writes null; Fail refuses the object. Default String.
     pub non_finite: NonFinite,
 }
 

@@ -1,0 +1,318 @@
+//! From a finished Job and its pods to the reason of its end.
+
+use etl_contract::{Action, Category, Failure, Outcome, OutputLocation, RunReport, Statistics};
+
+use crate::facts::{ChildPod, Terminated};
+
+/// Identity that a report must carry to count for an attempt.
+pub(crate) struct Expected<'a> {
+    pub(crate) uid: &'a str,
+    pub(crate) run: u32,
+    pub(crate) attempt: u32,
+}
+
+impl Expected<'_> {
+    fn report(&self, end: &Terminated) -> Option<RunReport> {
+        end.report().filter(|report| {
+            report.uid == self.uid && report.run == self.run && report.attempt == self.attempt
+        })
+    }
+}
+
+/// What the reports of a succeeded Job say.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Success {
+    /// A shard wrote or read the manifest.
+    Complete(Statistics, OutputLocation),
+    /// A settle attempt found none.
+    NoManifest,
+    /// No readable report with totals is left.
+    ReportLost,
+}
+
+/// Reads the reports of a Job that succeeded.
+pub(crate) fn success(pods: &[ChildPod], expected: &Expected<'_>) -> Success {
+    let outcomes = pods
+        .iter()
+        .filter_map(|pod| expected.report(pod.terminated.as_ref()?))
+        .map(|report| report.outcome);
+    let mut found = Success::ReportLost;
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Complete { statistics, output } => return Success::Complete(statistics, output),
+            Outcome::NoManifest => found = Success::NoManifest,
+            Outcome::TasksDone | Outcome::Failed(_) => {}
+        }
+    }
+    found
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) category: Category,
+    pub(crate) message: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) shard: Option<u32>,
+    pub(crate) object: Option<String>,
+    pub(crate) hint: Option<String>,
+    /// The worker said so itself, so it knows that it wrote no manifest.
+    /// Otherwise the manifest may exist all the same.
+    pub(crate) reported: bool,
+}
+
+impl Cause {
+    /// A cause that the operator saw from outside.
+    pub(crate) fn seen(category: Category, message: impl Into<String>) -> Self {
+        Cause {
+            category,
+            message: message.into(),
+            exit_code: None,
+            shard: None,
+            object: None,
+            hint: None,
+            reported: false,
+        }
+    }
+
+    /// The same with a next step.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+/// Why a Job failed: of several failing shards one whose category no retry can
+/// mend wins, then the lowest index.
+pub(crate) fn failure(
+    pods: &[ChildPod],
+    expected: &Expected<'_>,
+    reason: &str,
+    message: &str,
+) -> Cause {
+    let mut causes: Vec<Cause> =
+        pods.iter().filter_map(|pod| pod_failure(pod, expected)).collect();
+    causes.sort_by_key(|cause| {
+        (cause.category.action() != Action::Fail, cause.shard.unwrap_or(u32::MAX))
+    });
+    causes.into_iter().next().unwrap_or_else(|| job_failure(reason, message))
+}
+
+fn job_failure(reason: &str, message: &str) -> Cause {
+    if reason == "DeadlineExceeded" {
+        return Cause::seen(
+            Category::DeadlineExceeded,
+            "the attempt ran into its Job's own deadline",
+        )
+        .with_hint("raise spec.execution.activeDeadlineSeconds or parallelism");
+    }
+    let told = if message.is_empty() { reason } else { message };
+    Cause::seen(
+        Category::WorkerLost,
+        format!("the Job failed and none of its pods is left to tell why ({told})"),
+    )
+    .with_hint("look for node problems: kubectl get events, kubectl get nodes")
+}
+
+fn pod_failure(pod: &ChildPod, expected: &Expected<'_>) -> Option<Cause> {
+    if pod.succeeded {
+        return None;
+    }
+    let mut cause = match &pod.terminated {
+        Some(end) if end.exit_code == 0 => return None,
+        Some(end) => terminated(pod, end, expected),
+        None => Cause::seen(Category::WorkerLost, lost(pod)),
+    };
+    let by_itself = cause.reported && cause.category != Category::Disrupted;
+    if let Some(disruption) = &pod.disrupted
+        && !by_itself
+    {
+        cause.category = Category::Disrupted;
+        cause.message = format!("pod {} was disrupted: {disruption}", pod.name);
+    }
+    cause.shard = cause.shard.or(pod.shard);
+    Some(cause)
+}
+
+fn terminated(pod: &ChildPod, end: &Terminated, expected: &Expected<'_>) -> Cause {
+    let mut cause = match expected.report(end).map(|report| report.outcome) {
+        Some(Outcome::Failed(Failure { category, message, object, hint })) => Cause {
+            category,
+            message,
+            exit_code: None,
+            shard: None,
+            object,
+            hint,
+            // A worker that was told to stop may have been past its commit.
+            reported: !matches!(category, Category::Disrupted | Category::DeadlineExceeded),
+        },
+        _ => unreported(pod, end),
+    };
+    if end.reason.as_deref() == Some("OOMKilled") {
+        cause = Cause::seen(
+            Category::OutOfMemory,
+            format!("pod {} needed more memory than its limit allows", pod.name),
+        )
+        .with_hint("raise spec.worker.resources.limits.memory");
+    }
+    cause.exit_code = Some(end.exit_code);
+    cause
+}
+
+fn unreported(pod: &ChildPod, end: &Terminated) -> Cause {
+    let name = &pod.name;
+    let code = end.exit_code;
+    if let Some(category) = Category::from_exit_code(code) {
+        return Cause::seen(
+            category,
+            format!("pod {name} ended with exit code {code} ({category}) and left no report"),
+        );
+    }
+    match code {
+        101 => Cause::seen(Category::Internal, format!("the worker in pod {name} panicked"))
+            .with_hint("this is a defect: report it with the pod's log"),
+        143 => Cause::seen(Category::Disrupted, format!("pod {name} was told to stop")),
+        // The runtime could not start the container at all.
+        125..=128 => Cause::seen(
+            Category::Internal,
+            format!(
+                "the worker in pod {name} could not be started: {}",
+                end.message.as_deref().or(end.reason.as_deref()).unwrap_or("no reason given")
+            ),
+        )
+        .with_hint("check the worker image of the installation"),
+        137 => Cause::seen(Category::WorkerLost, format!("the worker in pod {name} was killed"))
+            .with_hint("look for node pressure: kubectl describe node"),
+        _ => Cause::seen(
+            Category::WorkerLost,
+            format!("pod {name} ended with exit code {code} and left no report"),
+        ),
+    }
+}
+
+fn lost(pod: &ChildPod) -> String {
+    match pod.reason.as_deref().or(pod.waiting.as_deref()) {
+        Some(reason) => format!("pod {} ended without its container's state: {reason}", pod.name),
+        None => format!("pod {} ended without its container's state", pod.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etl_contract::CONTRACT_VERSION;
+
+    const EXPECTED: Expected<'static> = Expected { uid: "uid", run: 1, attempt: 2 };
+
+    fn pod(shard: u32, exit_code: i32, outcome: Option<Outcome>) -> ChildPod {
+        let report = outcome.map(|outcome| {
+            RunReport {
+                version: CONTRACT_VERSION,
+                uid: "uid".into(),
+                run: 1,
+                attempt: 2,
+                shard,
+                outcome,
+            }
+            .to_json()
+        });
+        ChildPod {
+            name: format!("pod-{shard}"),
+            shard: Some(shard),
+            started: true,
+            terminated: Some(Terminated { exit_code, reason: None, message: report }),
+            succeeded: exit_code == 0,
+            ..ChildPod::default()
+        }
+    }
+
+    fn failed(category: Category) -> Option<Outcome> {
+        Some(Outcome::Failed(Failure {
+            category,
+            message: "m".into(),
+            object: None,
+            hint: None,
+        }))
+    }
+
+    fn category(pods: &[ChildPod]) -> Category {
+        failure(pods, &EXPECTED, "FailedIndexes", "").category
+    }
+
+    #[test]
+    fn a_category_that_no_retry_can_mend_wins_over_a_lower_index() {
+        let pods = [
+            pod(0, 80, failed(Category::Throttled)),
+            pod(1, 0, Some(Outcome::TasksDone)),
+            pod(2, 65, failed(Category::BadInput)),
+        ];
+        assert_eq!(category(&pods), Category::BadInput);
+        assert_eq!(category(&pods[..2]), Category::Throttled);
+        let cause = failure(&pods, &EXPECTED, "", "");
+        assert_eq!((cause.shard, cause.exit_code, cause.reported), (Some(2), Some(65), true));
+    }
+
+    #[test]
+    fn without_a_report_the_exit_code_speaks() {
+        for (code, expected) in [
+            (66, Category::SourceNotFound),
+            (101, Category::Internal),
+            (137, Category::WorkerLost),
+            (143, Category::Disrupted),
+            (1, Category::WorkerLost),
+        ] {
+            let cause = failure(&[pod(0, code, None)], &EXPECTED, "", "");
+            assert_eq!((cause.category, cause.reported), (expected, false), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_another_attempt_does_not_count() {
+        let mut stale = pod(0, 137, failed(Category::BadInput));
+        let end = stale.terminated.as_mut().unwrap();
+        end.message = end.message.as_ref().map(|m| m.replace("\"attempt\":2", "\"attempt\":1"));
+        assert_eq!(category(&[stale]), Category::WorkerLost);
+    }
+
+    #[test]
+    fn killed_for_memory_is_out_of_memory_whatever_was_reported_before() {
+        let mut killed = pod(0, 137, None);
+        killed.terminated.as_mut().unwrap().reason = Some("OOMKilled".into());
+        assert_eq!(category(&[killed]), Category::OutOfMemory);
+    }
+
+    #[test]
+    fn a_disrupted_pod_is_disrupted_unless_the_worker_failed_by_itself() {
+        let mut evicted = pod(0, 137, None);
+        evicted.disrupted = Some("preempted".into());
+        assert_eq!(category(&[evicted]), Category::Disrupted);
+        let mut told = pod(0, 65, failed(Category::BadInput));
+        told.disrupted = Some("preempted".into());
+        assert_eq!(category(&[told]), Category::BadInput);
+    }
+
+    #[test]
+    fn a_job_without_pods_is_lost_or_late() {
+        assert_eq!(category(&[]), Category::WorkerLost);
+        let late = failure(&[], &EXPECTED, "DeadlineExceeded", "");
+        assert_eq!(late.category, Category::DeadlineExceeded);
+    }
+
+    #[test]
+    fn totals_win_over_other_reports_and_none_is_lost() {
+        let complete = Outcome::Complete {
+            statistics: Statistics { rows_read: 7, ..Statistics::default() },
+            output: OutputLocation { manifest_uri: "s3://m".into(), first_object_uri: None },
+        };
+        let pods = [pod(0, 0, Some(Outcome::TasksDone)), pod(1, 0, Some(complete))];
+        assert!(matches!(
+            success(&pods, &EXPECTED),
+            Success::Complete(Statistics { rows_read: 7, .. }, _)
+        ));
+        assert_eq!(success(&pods[..1], &EXPECTED), Success::ReportLost);
+        assert_eq!(
+            success(&[pod(0, 0, Some(Outcome::NoManifest))], &EXPECTED),
+            Success::NoManifest
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! The world as one pass sees it, reduced to what decisions are made on.
+
+use etl_api::{EtlJobStatus, labels};
+use etl_contract::RunReport;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+/// After this long without a running pod its reason is looked up and shown.
+pub(crate) const START_PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// Everything that was read for one pass.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Jobs that the EtlJob owns, by uid.
+    pub jobs: Vec<ChildJob>,
+    /// Pods of the open attempt's Job; `None` when this pass did not list them.
+    pub pods: Option<Vec<ChildPod>>,
+    /// Warnings about the open attempt's Job itself, newest last, such as why
+    /// its pods cannot be created.
+    pub warnings: Vec<String>,
+    /// A live read, not the cache, says that the open attempt's Job is gone.
+    pub confirmed_gone: bool,
+    /// What the API server answered when the open attempt's Job was created.
+    pub refusal: Option<Refusal>,
+    /// Revision that the ledger is known to hold.
+    pub mirrored_revision: Option<i64>,
+}
+
+/// Why a Job could not be created although the API server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The name belongs to an object that is not this attempt's.
+    NameTaken,
+    /// The object is invalid (422), with the server's message.
+    Invalid(String),
+    /// Policy or quota forbid it (403), with the server's message.
+    Forbidden(String),
+}
+
+/// The Job of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildJob {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Since when it is being deleted.
+    pub deleting: Option<Timestamp>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Pods that exist and are not finished.
+    pub active: i32,
+    /// Pods that run.
+    pub ready: i32,
+    /// Finished pods that succeeded or failed.
+    pub finished: i32,
+}
+
+/// Where a Job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// Not finished.
+    Active,
+    /// Will fail; its pods are being ended.
+    Failing,
+    /// All indexes succeeded.
+    Succeeded,
+    /// Finished without.
+    Failed {
+        /// Reason of the condition, such as `FailedIndexes`.
+        reason: String,
+        /// Message of the condition.
+        message: String,
+    },
+}
+
+impl ChildJob {
+    /// Whether the Job has reached its end.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, JobState::Succeeded | JobState::Failed { .. })
+    }
+}
+
+/// One pod of the open attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChildPod {
+    /// Name.
+    pub name: String,
+    /// Shard, from the completion index.
+    pub shard: Option<u32>,
+    /// Whether its container runs.
+    pub running: bool,
+    /// Whether its container has ever run.
+    pub started: bool,
+    /// Message of a `DisruptionTarget` condition: evicted, drained, preempted.
+    pub disrupted: Option<String>,
+    /// Why the container does not run yet: `ImagePullBackOff: ...`,
+    /// `Unschedulable: ...`.
+    pub waiting: Option<String>,
+    /// How its container ended.
+    pub terminated: Option<Terminated>,
+    /// Whether the pod counts as succeeded.
+    pub succeeded: bool,
+    /// Reason that the kubelet gives for the whole pod, such as `Evicted`.
+    pub reason: Option<String>,
+}
+
+/// How a worker container ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terminated {
+    /// Exit code, 128 + n for signal n.
+    pub exit_code: i32,
+    /// Reason of the runtime, such as `OOMKilled`.
+    pub reason: Option<String>,
+    /// Termination message: a [`RunReport`], or whatever was left.
+    pub message: Option<String>,
+}
+
+impl Terminated {
+    /// The report that the worker left, if it left one.
+    pub fn report(&self) -> Option<RunReport> {
+        RunReport::from_json(self.message.as_deref()?)
+    }
+}
+
+/// What a pass must read beyond the caches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// List the pods of this Job, by name.
+    pub pods_of: Option<String>,
+    /// List the warning events of this Job, by uid.
+    pub warnings_of: Option<String>,
+    /// Read this Job live: the cache does not have it.
+    pub confirm_gone: Option<String>,
+}
+
+/// Decides what to read, so that a quiet pass costs no request.
+pub fn needs(status: &EtlJobStatus, jobs: &[ChildJob], now: Timestamp) -> Needs {
+    let Some(attempt) = &status.attempt else { return Needs::default() };
+    let Some(child) = jobs.iter().find(|job| job.name == attempt.job_name) else {
+        let known = attempt.job_uid.is_some() || attempt.ending.is_some();
+        return Needs {
+            confirm_gone: known.then(|| attempt.job_name.clone()),
+            ..Needs::default()
+        };
+    };
+    let unstarted = attempt.running_time.is_none() && child.ready == 0 && !child.is_finished();
+    let late = unstarted && now.duration_since(attempt.start_time) >= START_PATIENCE;
+    // A running pod that vanished may have been disrupted.
+    let vanished = attempt.running_time.is_some() && child.active > child.ready;
+    let pods = child.is_finished()
+        || child.deleting.is_some()
+        || attempt.ending.is_some()
+        || late
+        || vanished;
+    Needs {
+        pods_of: pods.then(|| child.name.clone()),
+        warnings_of: (late && child.active == 0).then(|| child.uid.clone()),
+        confirm_gone: None,
+    }
+}
+
+impl From<&Job> for ChildJob {
+    fn from(job: &Job) -> Self {
+        let status = job.status.as_ref();
+        let condition = |kind: &str| {
+            status?.conditions.as_ref()?.iter().find(|c| c.type_ == kind && c.status == "True")
+        };
+        let state = if condition("Complete").is_some() {
+            JobState::Succeeded
+        } else if let Some(failed) = condition("Failed") {
+            JobState::Failed {
+                reason: failed.reason.clone().unwrap_or_default(),
+                message: failed.message.clone().unwrap_or_default(),
+            }
+        } else if condition("FailureTarget").is_some() {
+            JobState::Failing
+        } else {
+            JobState::Active
+        };
+        let count = |value: Option<Option<i32>>| value.flatten().unwrap_or(0);
+        ChildJob {
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            deleting: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            state,
+            active: count(status.map(|s| s.active)),
+            ready: count(status.map(|s| s.ready)),
+            finished: count(status.map(|s| s.succeeded)) + count(status.map(|s| s.failed)),
+        }
+    }
+}
+
+impl From<&Pod> for ChildPod {
+    fn from(pod: &Pod) -> Self {
+        let status = pod.status.as_ref();
+        let condition = |kind: &str, value: &str| {
+            status?.conditions.as_ref()?.iter().find(|c| c.type_ == kind && c.status == value)
+        };
+        let container = status.and_then(|s| s.container_statuses.as_ref()?.first());
+        let state = container.and_then(|c| c.state.as_ref());
+        let terminated = state.and_then(|s| s.terminated.as_ref()).map(|end| Terminated {
+            exit_code: end.exit_code,
+            reason: end.reason.clone(),
+            message: end.message.clone(),
+        });
+        let running = state.is_some_and(|s| s.running.is_some());
+        let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
+        ChildPod {
+            name: pod.name_any(),
+            shard: pod
+                .annotations()
+                .get("batch.kubernetes.io/job-completion-index")
+                .and_then(|index| index.parse().ok()),
+            running,
+            started: running || terminated.is_some(),
+            disrupted: condition("DisruptionTarget", "True")
+                .map(|c| c.message.clone().or_else(|| c.reason.clone()).unwrap_or_default()),
+            waiting: waiting(container).or_else(|| {
+                let unscheduled = condition("PodScheduled", "False")?;
+                Some(sentence(unscheduled.reason.as_deref(), unscheduled.message.as_deref()))
+            }),
+            terminated,
+            succeeded: phase == "Succeeded",
+            reason: status
+                .and_then(|s| s.reason.as_ref().map(|r| sentence(Some(r), s.message.as_deref()))),
+        }
+    }
+}
+
+fn waiting(container: Option<&ContainerStatus>) -> Option<String> {
+    let waiting = container?.state.as_ref()?.waiting.as_ref()?;
+    // The normal way up is no reason to show.
+    let reason = waiting.reason.as_deref().filter(|r| {
+        !matches!(*r, "ContainerCreating" | "PodInitializing")
+    })?;
+    Some(sentence(Some(reason), waiting.message.as_deref()))
+}
+
+fn sentence(reason: Option<&str>, message: Option<&str>) -> String {
+    [reason, message].into_iter().flatten().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(": ")
+}
+
+/// Whether `job` is the Job of that run and attempt of that EtlJob, so that a
+/// create which found it already there may adopt it.
+pub fn is_own(job: &Job, owner_uid: &str, run: u32, attempt: u32) -> bool {
+    let label = |name: &str| job.labels().get(name).map(String::as_str);
+    job.metadata.deletion_timestamp.is_none()
+        && job.owner_references().iter().any(|owner| owner.uid == owner_uid)
+        && label(labels::RUN) == Some(run.to_string().as_str())
+        && label(labels::ATTEMPT) == Some(attempt.to_string().as_str())
+}

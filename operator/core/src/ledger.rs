@@ -1,0 +1,212 @@
+//! The ledger: one record per run, projected from the status.
+//!
+//! Attribute names are those of the pipeline that the product replaces, so
+//! that existing queries go on working. The ledger follows the resource and is
+//! never read for a decision.
+
+use etl_api::{ConditionType, EtlJob, EtlJobStatus, Run, RunRecord};
+use etl_contract::truncate;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::is_true;
+use crate::settings::Settings;
+use crate::work::namespace;
+
+/// Longest `error_message`, in bytes.
+const MESSAGE_LIMIT: usize = 1024;
+
+/// Where a run stands, as the original system named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ProcessingStatus {
+    /// Not ended.
+    InProgress,
+    /// Ended with a complete output.
+    Completed,
+    /// Ended without.
+    Failed,
+    /// The EtlJob was deleted before its end was recorded.
+    Cancelled,
+}
+
+impl ProcessingStatus {
+    /// As it stands in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ProcessingStatus::InProgress => "IN_PROGRESS",
+            ProcessingStatus::Completed => "COMPLETED",
+            ProcessingStatus::Failed => "FAILED",
+            ProcessingStatus::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+/// One run. Times are RFC 3339 with milliseconds, sizes bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// Key: `<cluster>/<namespace>/<name>/<uid>/<run>`.
+    pub file_id: String,
+    /// `spec.source.uri`.
+    pub source_file_path: String,
+    /// First output object, else `spec.output.uri`.
+    pub output_file_path: String,
+    /// Where the run stands.
+    pub processing_status: ProcessingStatus,
+    /// Start of the run.
+    pub start_time: Timestamp,
+    /// Its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Timestamp>,
+    /// Rows written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_count: Option<i64>,
+    /// Size of the source objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_size_bytes: Option<i64>,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// Start of the run: when the row was first due.
+    pub created_at: Timestamp,
+    /// Time of the revision.
+    pub updated_at: Timestamp,
+    /// `<cluster>/<namespace>/<name>`.
+    pub job: String,
+    /// Namespace of the EtlJob.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// Number of the run.
+    pub run: u32,
+    /// Ordinal of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Category of the last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// URI of the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Totals of the complete run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<etl_api::Statistics>,
+    /// Grows with every change; an older one never replaces a newer one.
+    pub revision: i64,
+}
+
+/// The next revision: never goes back, not even after an etcd restore or on a
+/// clock that does.
+pub fn next_revision(previous: Option<i64>, now: Timestamp) -> i64 {
+    previous.map_or(0, |previous| previous + 1).max(now.as_millisecond())
+}
+
+/// The records of all runs that the status knows, oldest first. Empty before
+/// the first run.
+pub fn records(job: &EtlJob, settings: &Settings) -> Vec<LedgerRecord> {
+    let Some(status) = &job.status else { return Vec::new() };
+    let Some(revision) = status.revision else { return Vec::new() };
+    let identity = Identity { job, settings, revision };
+    let closed = status.runs.iter().map(|run| identity.closed(run));
+    let present = status.run.as_ref().map(|run| identity.present(run, status));
+    closed.chain(present).collect()
+}
+
+/// The record of a run whose EtlJob was deleted before the end was recorded;
+/// `None` if the run had ended.
+pub fn cancelled(job: &EtlJob, settings: &Settings, now: Timestamp) -> Option<LedgerRecord> {
+    let record = records(job, settings).pop()?;
+    (record.processing_status == ProcessingStatus::InProgress).then(|| LedgerRecord {
+        processing_status: ProcessingStatus::Cancelled,
+        end_time: Some(crate::retry::millis(now)),
+        error_message: Some("deleted before its end was recorded".to_owned()),
+        revision: next_revision(Some(record.revision), now),
+        updated_at: crate::retry::millis(now),
+        ..record
+    })
+}
+
+struct Identity<'a> {
+    job: &'a EtlJob,
+    settings: &'a Settings,
+    revision: i64,
+}
+
+impl Identity<'_> {
+    fn base(&self, run: u32, start_time: Timestamp) -> LedgerRecord {
+        let namespace = namespace(self.job);
+        let job = format!("{}/{namespace}/{}", self.settings.cluster, self.job.name_any());
+        let uid = self.job.uid().unwrap_or_default();
+        LedgerRecord {
+            file_id: format!("{job}/{uid}/{run}"),
+            source_file_path: self.job.spec.source.uri.clone(),
+            output_file_path: self.job.spec.output.uri.clone(),
+            processing_status: ProcessingStatus::InProgress,
+            start_time,
+            end_time: None,
+            record_count: None,
+            file_size_bytes: None,
+            error_message: None,
+            created_at: start_time,
+            updated_at: Timestamp::from_millisecond(self.revision).unwrap_or(start_time),
+            job,
+            namespace,
+            uid,
+            run,
+            attempt: None,
+            category: None,
+            manifest: None,
+            statistics: None,
+            revision: self.revision,
+        }
+    }
+
+    fn closed(&self, run: &RunRecord) -> LedgerRecord {
+        let complete = run.result == "Complete";
+        LedgerRecord {
+            processing_status: if complete {
+                ProcessingStatus::Completed
+            } else {
+                ProcessingStatus::Failed
+            },
+            end_time: Some(run.completion_time),
+            error_message: (!run.message.is_empty()).then(|| run.message.clone()),
+            category: (!complete).then(|| run.result.clone()),
+            ..self.base(run.number, run.start_time)
+        }
+    }
+
+    fn present(&self, run: &Run, status: &EtlJobStatus) -> LedgerRecord {
+        let ended = run.completion_time.is_some();
+        let complete = is_true(status, ConditionType::Complete);
+        let processing_status = match (ended, complete) {
+            (false, _) => ProcessingStatus::InProgress,
+            (true, true) => ProcessingStatus::Completed,
+            (true, false) => ProcessingStatus::Failed,
+        };
+        let last = status.attempts.last().map(|attempt| attempt.number);
+        let base = self.base(run.number, run.start_time);
+        LedgerRecord {
+            processing_status,
+            end_time: run.completion_time,
+            record_count: status.statistics.map(|s| s.rows_written),
+            file_size_bytes: status.statistics.map(|s| s.source_bytes),
+            error_message: status.last_failure.as_ref().map(|failure| {
+                let mut message = failure.message.clone();
+                truncate(&mut message, MESSAGE_LIMIT);
+                message
+            }),
+            attempt: status.attempt.as_ref().map(|attempt| attempt.number).or(last),
+            category: status.last_failure.as_ref().map(|failure| failure.category.clone()),
+            manifest: status.output.as_ref().map(|output| output.manifest_uri.clone()),
+            output_file_path: status
+                .output
+                .as_ref()
+                .and_then(|output| output.first_object_uri.clone())
+                .unwrap_or_else(|| base.output_file_path.clone()),
+            statistics: status.statistics,
+            ..base
+        }
+    }
+}
