@@ -75,7 +75,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let source = Arc::new(FileSource { file, size });
     let conversion = Conversion::open(source, &Options::default(), &budget)?;
+    let needed = conversion.memory_needed() >> 20;
     let summary = conversion.convert(&mut Stdout(io::stdout().lock()))?;
-    eprintln!("{} rows, {} bytes", summary.rows, summary.bytes);
+    eprintln!(
+        "{} rows, {} bytes, at most {needed} MiB of memory",
+        summary.rows, summary.bytes
+    );
     Ok(())
 }

@@ -94,6 +94,10 @@ fn take_full(buffer: &mut Vec<u8>) -> Bytes {
     std::mem::take(buffer).into()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err takes"
+)]
 fn failed(error: io::Error) -> Error {
     Error::Internal(format!("compressing in memory failed: {error}"))
 }

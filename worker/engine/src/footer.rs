@@ -67,7 +67,7 @@ fn fetch(source: &dyn ReadAt, memory_bytes: u64) -> Result<(Bytes, u64), Error> 
     if start >= tail_start {
         return Ok((tail.slice(within(tail_start, start..end)), start));
     }
-    let rest = read_exact(source, &[start..tail_start])?;
+    let rest = read_exact(source, std::slice::from_ref(&(start..tail_start)))?;
     let mut footer = BytesMut::from(&rest[0][..]);
     footer.extend_from_slice(&tail[within(tail_start, tail_start..end)]);
     Ok((footer.freeze(), start))
@@ -110,6 +110,7 @@ fn encrypted() -> Error {
     Error::unsupported(Place::file(), what)
 }
 
+#[derive(Clone, Copy)]
 enum Problem {
     Damaged(&'static str),
     Encrypted,

@@ -31,7 +31,13 @@ pub(crate) fn encoding_threads(threads: usize) -> usize {
 /// Rows per batch of a row group. Depends on the file alone, because batches
 /// end chunks and chunks decide the bytes of a compressed output.
 pub(crate) fn batch_rows(row_group: &RowGroupMetaData) -> usize {
-    let rows = non_negative(row_group.num_rows()).max(1);
+    let rows = (BATCH_BYTES / bytes_per_row(row_group)).clamp(1, MAX_BATCH_ROWS);
+    usize::try_from(rows).expect("at most MAX_BATCH_ROWS")
+}
+
+/// Decoded size of an average row. Rows of one row group are taken to be alike;
+/// all that the footer knows is their sum.
+fn bytes_per_row(row_group: &RowGroupMetaData) -> u64 {
     let bytes: u64 = row_group
         .columns()
         .iter()
@@ -40,9 +46,7 @@ pub(crate) fn batch_rows(row_group: &RowGroupMetaData) -> usize {
             values.max(non_negative(column.uncompressed_size()))
         })
         .fold(0, u64::saturating_add);
-    let bytes_per_row = (bytes / rows).max(1);
-    let rows = (BATCH_BYTES / bytes_per_row).clamp(1, MAX_BATCH_ROWS);
-    usize::try_from(rows).expect("at most MAX_BATCH_ROWS")
+    (bytes / non_negative(row_group.num_rows()).max(1)).max(1)
 }
 
 /// Memory for one row group at a time.
@@ -59,7 +63,14 @@ pub(crate) fn needed(metadata: &ParquetMetaData, threads: usize) -> u64 {
 /// Memory for everything but the row group itself.
 pub(crate) fn needed_beside_row_group(metadata: &ParquetMetaData, threads: usize) -> u64 {
     let lanes = encoding_threads(threads) as u64;
-    let lane = LANE_BATCHES * BATCH_BYTES + (WAITING_CHUNKS * CHUNK_BYTES) as u64;
+    let longest_row = metadata
+        .row_groups()
+        .iter()
+        .map(bytes_per_row)
+        .max()
+        .unwrap_or(0);
+    let batches = longest_row.max(BATCH_BYTES).saturating_mul(LANE_BATCHES);
+    let lane = batches.saturating_add((WAITING_CHUNKS * CHUNK_BYTES) as u64);
     FIXED_BYTES
         .saturating_add(metadata.memory_size() as u64)
         .saturating_add(lanes.saturating_mul(lane))

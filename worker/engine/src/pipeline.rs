@@ -184,6 +184,10 @@ impl Lane {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "dropping the channels ends the stages around"
+)]
 fn decode(
     job: Job<'_>,
     fetched: Option<Receiver<Result<RowGroupBytes, Error>>>,
@@ -258,10 +262,13 @@ impl Encoder {
 }
 
 /// Feeds the sink until the encoders are done or gone; returns the JSON bytes.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "dropping the channels ends the encoders"
+)]
 fn collect(encoded: Vec<Receiver<Encoded>>, output: &mut Output<'_>) -> Result<u64, Error> {
     let mut bytes = 0;
-    let mut turn = encoded.iter().cycle();
-    while let Some(lane) = turn.next() {
+    for lane in encoded.iter().cycle() {
         loop {
             match lane.recv() {
                 Ok(Encoded::Chunk(chunk)) => bytes += write(output, chunk)?,

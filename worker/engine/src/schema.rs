@@ -55,7 +55,7 @@ fn with_checked_fields(group: &Type) -> Result<Type, ParquetError> {
     let fields = group
         .get_fields()
         .iter()
-        .map(|field| checked(field))
+        .map(checked)
         .collect::<Result<_, _>>()?;
     let info = group.get_basic_info();
     let builder = Type::group_type_builder(group.name())

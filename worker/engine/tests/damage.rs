@@ -1,6 +1,8 @@
 //! Damaged files: every ending is an error with a place, never a panic, and
 //! never a success with another number of rows than the file claims.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Nulls, structs, lists and maps at any depth, and rows without columns.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use std::sync::Arc;

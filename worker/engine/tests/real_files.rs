@@ -1,5 +1,7 @@
 //! The sample files, against what DuckDB says about them.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use bytes::Bytes;

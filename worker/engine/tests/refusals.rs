@@ -1,14 +1,20 @@
 //! Files that are in order but have no faithful rendering, and files that do
 //! not fit: refused by name before any output.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use std::sync::Arc;
 
-use arrow_array::{Int32Array, RecordBatch};
+use arrow_array::{Int32Array, Int64Array, RecordBatch};
 use bytes::Bytes;
 use etl_engine::{Budget, Conversion, Error, ErrorKind, JsonOptions, NonFinite, Options};
-use support::{BUDGET, Levels, Stored, convert, failure, one_column, write, write_leaves};
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use support::{
+    BUDGET, Levels, Stored, convert, failure, one_column, write, write_leaves, write_with,
+};
 
 fn assert_unsupported(schema: &str, leaves: &[(Stored, Levels)], message: &str) {
     let error = failure(write_leaves(schema, leaves));
@@ -202,4 +208,61 @@ fn a_footer_too_large_for_the_budget_is_refused_before_it_is_read() {
     };
     let result = Conversion::open(Arc::new(Bytes::from(file)), &Options::default(), &budget);
     assert_eq!(result.unwrap_err().kind(), ErrorKind::NotEnoughMemory);
+}
+
+/// The footer does not say how large pages are: this one is 40 MB of a column
+/// that is stored in 2 MB.
+#[test]
+fn a_page_beyond_the_budget_is_refused_when_it_is_met() {
+    const PAGE_BYTES: u64 = 40_000_000;
+
+    let column = Int64Array::from(vec![0; PAGE_BYTES as usize / 8]);
+    let batch = RecordBatch::try_from_iter([("v", Arc::new(column) as _)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(usize::MAX)
+        .set_data_page_row_count_limit(usize::MAX)
+        .set_write_batch_size(usize::MAX)
+        .set_max_row_group_row_count(None)
+        .build();
+    let file = Bytes::from(write_with(&[batch], properties));
+    let convert = |memory_bytes| {
+        let budget = Budget {
+            memory_bytes,
+            threads: 1,
+        };
+        let conversion = Conversion::open(Arc::new(file.clone()), &Options::default(), &budget)?;
+        conversion.convert(&mut Vec::new())
+    };
+    assert_eq!(convert(1 << 30).unwrap().rows, PAGE_BYTES / 8);
+    let error = convert(40 << 20).unwrap_err();
+    let Error::NotEnoughMemory { place, needed, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(place.row_group, Some(0));
+    assert!(*needed > PAGE_BYTES, "{error}");
+    assert_eq!(convert(*needed).unwrap().rows, PAGE_BYTES / 8);
+}
+
+/// A list of twenty million nulls takes a few bytes in the file and hundreds of
+/// megabytes when decoded.
+#[test]
+fn a_row_beyond_the_budget_is_refused_by_the_footer() {
+    const VALUES: usize = 20_000_000;
+
+    let levels = Levels {
+        definition: Some(vec![1; VALUES]),
+        repetition: Some((0..VALUES).map(|at| i16::from(at > 0)).collect()),
+    };
+    let schema = "message m { required group v (LIST) { repeated group list { \
+                  optional int32 element; } } }";
+    let file = Bytes::from(write_leaves(schema, &[(Stored::I32(vec![]), levels)]));
+    assert!(file.len() < 10_000);
+    let budget = Budget {
+        memory_bytes: 256 << 20,
+        threads: 1,
+    };
+    let error = Conversion::open(Arc::new(file), &Options::default(), &budget).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotEnoughMemory, "{error}");
 }

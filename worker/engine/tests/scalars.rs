@@ -1,6 +1,8 @@
 //! Every scalar type of parquet, as stored and as rendered. The tables below
 //! are the documentation too: `docs/rendering.md` is checked against them.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use std::fmt::Write;

@@ -1,6 +1,8 @@
 //! The stream as a whole: formats, compression, order, chunks, and the errors
 //! of the source and the sink.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture should stop the test")]
+
 mod support;
 
 use std::io::Read;

@@ -67,9 +67,9 @@ pub(super) fn write_time(nanos: i64, fraction: Fraction, out: &mut Vec<u8>) {
     out.push(b':');
     write_padded(seconds % 60, 2, out);
     let below_second = (nanos % NANOS_PER_SECOND).unsigned_abs();
-    let (value, digits) = if below_second % 1000 != 0 {
+    let (value, digits) = if !below_second.is_multiple_of(1000) {
         (below_second, 9)
-    } else if below_second % 1_000_000 != 0 {
+    } else if !below_second.is_multiple_of(1_000_000) {
         (below_second / 1000, 6)
     } else if below_second != 0 || fraction == Fraction::AtLeastMillis {
         (below_second / 1_000_000, 3)

@@ -42,7 +42,7 @@ fn each<'a, T: ArrowPrimitiveType>(
 /// `"2021-01-31"`
 pub(super) fn date<'a>(array: &dyn Array) -> Box<dyn Encoder + 'a> {
     each::<Date32Type>(array, |days, out| {
-        quote(out, |out| write_date(days.into(), out))
+        quote(out, |out| write_date(days.into(), out));
     })
 }
 
