@@ -1,0 +1,115 @@
+//! The port to the API server: the requests that a pass makes, and the classes
+//! of their failures. Decides nothing.
+
+pub mod kube;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use etl_api::EtlJob;
+use etl_core::Event;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+
+/// What the operator asks of a cluster.
+///
+/// # Guarantees
+/// Every call ends within ten seconds. An error that is not an answer of the
+/// server leaves open whether the request took effect.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// Writes the status of `job`, if it still has its uid and
+    /// resourceVersion (else `Conflict`); returns it as stored.
+    async fn replace_status(&self, job: &EtlJob) -> Result<EtlJob, ApiError>;
+
+    /// Deletes the EtlJob if it still has this uid; one that is gone or is
+    /// another one by now is a success.
+    async fn delete_etljob(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApiError>;
+
+    /// Creates a Job.
+    async fn create_job(&self, job: &Job) -> Result<(), ApiError>;
+
+    /// Reads a Job live.
+    async fn get_job(&self, namespace: &str, name: &str) -> Result<Option<Job>, ApiError>;
+
+    /// Deletes a Job after its pods (Foreground) if it still has this uid; one
+    /// that is gone or is another one by now is a success.
+    async fn delete_job(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApiError>;
+
+    /// Lists the pods of the Job with this uid.
+    async fn pods(&self, namespace: &str, job_uid: &str) -> Result<Vec<Pod>, ApiError>;
+
+    /// Lists the texts of warnings about the object with this uid, newest
+    /// last.
+    async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<String>, ApiError>;
+
+    /// Tells people about `job`. `key` names the event: telling it twice is
+    /// telling it once.
+    async fn publish(&self, job: &EtlJob, event: &Event, key: &str) -> Result<(), ApiError>;
+}
+
+/// Classes of failed requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The name is taken.
+    AlreadyExists,
+    /// The object has changed meanwhile, or a precondition failed.
+    Conflict,
+    /// There is no such object, or no such namespace.
+    NotFound,
+    /// The namespace is being deleted.
+    NamespaceTerminating,
+    /// A rule forbids it: RBAC, quota, policy.
+    Forbidden,
+    /// The object is invalid.
+    Rejected,
+    /// Too many requests.
+    Throttled,
+    /// The server or the way to it fails at the moment.
+    Transient,
+    /// Anything else.
+    Unknown,
+}
+
+impl Kind {
+    /// As it stands in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::AlreadyExists => "AlreadyExists",
+            Kind::Conflict => "Conflict",
+            Kind::NotFound => "NotFound",
+            Kind::NamespaceTerminating => "NamespaceTerminating",
+            Kind::Forbidden => "Forbidden",
+            Kind::Rejected => "Rejected",
+            Kind::Throttled => "Throttled",
+            Kind::Transient => "Transient",
+            Kind::Unknown => "Unknown",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// Its class.
+    pub kind: Kind,
+    /// The server's own words, or those of the transport.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An error of `kind`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        ApiError {
+            kind,
+            message: message.into(),
+        }
+    }
+}

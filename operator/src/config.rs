@@ -1,0 +1,399 @@
+//! From the command line to settings that hold together.
+
+use std::net::SocketAddr;
+
+use etl_contract::Storage;
+use etl_core::{Reach, Settings, WorkerDefaults};
+use serde::de::DeserializeOwned;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{DEFAULT_LISTEN, RunArgs};
+
+/// ServiceAccount of workers unless the installation names another.
+const DEFAULT_SERVICE_ACCOUNT: &str = "etl-worker";
+
+/// Everything that is decided before the process starts to work.
+#[derive(Debug)]
+pub struct Config {
+    /// Settings of the installation, for `etl-core`.
+    pub settings: Settings,
+    /// Namespaces to watch; all when empty.
+    pub namespaces: Vec<String>,
+    /// Where the ledger is, if one is kept.
+    pub ledger: Option<LedgerConfig>,
+    /// Address of the probes.
+    pub listen: SocketAddr,
+    /// What is logged.
+    pub log_filter: EnvFilter,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// Name of this process in events.
+    pub instance: String,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// DynamoDB table.
+    pub table: String,
+    /// Endpoint that is not AWS.
+    pub endpoint_url: Option<String>,
+    /// Region; the SDK's default chain when unset.
+    pub region: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{variable} is not set: {purpose}")]
+    Missing {
+        variable: &'static str,
+        purpose: &'static str,
+    },
+    #[error("{variable} is {value:?}, but must be {expected}")]
+    Unusable {
+        variable: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("{variable} is not valid JSON for {expected}: {source}")]
+    Json {
+        variable: &'static str,
+        expected: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{variable} is not a log filter such as info or etl_operator=debug: {source}")]
+    Filter {
+        variable: &'static str,
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+}
+
+impl TryFrom<RunArgs> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
+        let args = args.without_empty();
+        let ledger = args.ledger_table.clone().map(|table| LedgerConfig {
+            table,
+            endpoint_url: args.ledger_endpoint_url.clone(),
+            region: args.aws_region.clone(),
+        });
+        let log = args.log.as_deref().unwrap_or("info");
+        Ok(Config {
+            namespaces: namespaces(args.watch_namespaces.as_deref()),
+            listen: listen(args.listen.as_deref())?,
+            log_filter: EnvFilter::try_new(log).map_err(|source| ConfigError::Filter {
+                variable: "ETL_LOG",
+                source,
+            })?,
+            log_format: log_format(args.log_format.as_deref())?,
+            instance: args
+                .pod_name
+                .clone()
+                .unwrap_or_else(|| "etl-operator".to_owned()),
+            settings: settings(args, ledger.is_some())?,
+            ledger,
+        })
+    }
+}
+
+fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
+    let cluster = args.cluster_id.ok_or(ConfigError::Missing {
+        variable: "ETL_CLUSTER_ID",
+        purpose: "it tells this cluster's ledger rows and outputs from others'",
+    })?;
+    if cluster.contains('/') {
+        return Err(ConfigError::Unusable {
+            variable: "ETL_CLUSTER_ID",
+            value: cluster,
+            expected: "a name without '/', which separates the parts of a ledger key",
+        });
+    }
+    let worker = WorkerDefaults {
+        service_account_name: args
+            .worker_service_account
+            .or_else(|| Some(DEFAULT_SERVICE_ACCOUNT.to_owned())),
+        resources: json(
+            "ETL_WORKER_RESOURCES",
+            "container resources such as {\"limits\":{\"memory\":\"1Gi\"}}",
+            args.worker_resources,
+        )?,
+        node_selector: json(
+            "ETL_WORKER_NODE_SELECTOR",
+            "node labels such as {\"pool\":\"etl\"}",
+            args.worker_node_selector,
+        )?
+        .unwrap_or_default(),
+        tolerations: json(
+            "ETL_WORKER_TOLERATIONS",
+            "a list of tolerations such as [{\"key\":\"etl\",\"operator\":\"Exists\"}]",
+            args.worker_tolerations,
+        )?
+        .unwrap_or_default(),
+        priority_class_name: args.worker_priority_class,
+        credentials_secret_name: args.worker_credentials_secret,
+    };
+    Ok(Settings {
+        cluster,
+        worker_image: args.worker_image.ok_or(ConfigError::Missing {
+            variable: "ETL_WORKER_IMAGE",
+            purpose: "it is the image that worker pods run",
+        })?,
+        image_pull_policy: pull_policy(args.worker_image_pull_policy)?,
+        worker,
+        storage: Storage {
+            endpoint_url: args.aws_endpoint_url,
+            region: args.aws_region,
+            expected_bucket_owner: args.expected_bucket_owner,
+        },
+        reach: Reach::Cluster,
+        ledger,
+    })
+}
+
+fn namespaces(list: Option<&str>) -> Vec<String> {
+    let mut names: Vec<String> = list
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn listen(value: Option<&str>) -> Result<SocketAddr, ConfigError> {
+    let Some(value) = value else {
+        return Ok(DEFAULT_LISTEN);
+    };
+    value.parse().map_err(|_| ConfigError::Unusable {
+        variable: "ETL_LISTEN",
+        value: value.to_owned(),
+        expected: "an address with a port such as 0.0.0.0:8080",
+    })
+}
+
+fn log_format(value: Option<&str>) -> Result<LogFormat, ConfigError> {
+    match value {
+        None | Some("json") => Ok(LogFormat::Json),
+        Some("text") => Ok(LogFormat::Text),
+        Some(other) => Err(ConfigError::Unusable {
+            variable: "ETL_LOG_FORMAT",
+            value: other.to_owned(),
+            expected: "json or text",
+        }),
+    }
+}
+
+fn pull_policy(value: Option<String>) -> Result<Option<String>, ConfigError> {
+    match value.as_deref() {
+        None | Some("Always" | "IfNotPresent" | "Never") => Ok(value),
+        Some(other) => Err(ConfigError::Unusable {
+            variable: "ETL_WORKER_IMAGE_PULL_POLICY",
+            value: other.to_owned(),
+            expected: "Always, IfNotPresent or Never",
+        }),
+    }
+}
+
+fn json<T: DeserializeOwned>(
+    variable: &'static str,
+    expected: &'static str,
+    value: Option<String>,
+) -> Result<Option<T>, ConfigError> {
+    value
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|source| ConfigError::Json {
+            variable,
+            expected,
+            source,
+        })
+}
+
+impl RunArgs {
+    /// Helm renders an unset value as an empty string: both mean the same.
+    fn without_empty(mut self) -> Self {
+        for value in [
+            &mut self.cluster_id,
+            &mut self.watch_namespaces,
+            &mut self.worker_image,
+            &mut self.worker_image_pull_policy,
+            &mut self.worker_service_account,
+            &mut self.worker_resources,
+            &mut self.worker_node_selector,
+            &mut self.worker_tolerations,
+            &mut self.worker_priority_class,
+            &mut self.worker_credentials_secret,
+            &mut self.aws_region,
+            &mut self.aws_endpoint_url,
+            &mut self.expected_bucket_owner,
+            &mut self.ledger_table,
+            &mut self.ledger_endpoint_url,
+            &mut self.listen,
+            &mut self.log,
+            &mut self.log_format,
+            &mut self.pod_name,
+        ] {
+            if value.as_deref().is_some_and(|text| text.trim().is_empty()) {
+                *value = None;
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> RunArgs {
+        RunArgs {
+            cluster_id: Some("prod".into()),
+            worker_image: Some("worker:1".into()),
+            ..RunArgs::default()
+        }
+    }
+
+    fn refusal(args: RunArgs) -> String {
+        Config::try_from(args).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_value_is_an_unset_one() {
+        let config = Config::try_from(RunArgs {
+            ledger_table: Some(String::new()),
+            worker_service_account: Some(" ".into()),
+            worker_resources: Some(String::new()),
+            listen: Some(String::new()),
+            ..args()
+        })
+        .unwrap();
+        assert_eq!(config.ledger, None);
+        assert!(!config.settings.ledger);
+        assert_eq!(
+            config.settings.worker.service_account_name.as_deref(),
+            Some("etl-worker")
+        );
+        assert_eq!(config.settings.worker.resources, None);
+        assert_eq!(config.listen, DEFAULT_LISTEN);
+        assert_eq!(config.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let cases = [
+            (
+                RunArgs {
+                    cluster_id: Some(String::new()),
+                    ..args()
+                },
+                "ETL_CLUSTER_ID",
+            ),
+            (
+                RunArgs {
+                    cluster_id: Some("a/b".into()),
+                    ..args()
+                },
+                "ETL_CLUSTER_ID",
+            ),
+            (
+                RunArgs {
+                    worker_image: None,
+                    ..args()
+                },
+                "ETL_WORKER_IMAGE",
+            ),
+            (
+                RunArgs {
+                    worker_image_pull_policy: Some("Daily".into()),
+                    ..args()
+                },
+                "Daily",
+            ),
+            (
+                RunArgs {
+                    worker_tolerations: Some("{}".into()),
+                    ..args()
+                },
+                "ETL_WORKER_TOLERATIONS",
+            ),
+            (
+                RunArgs {
+                    worker_resources: Some("x".into()),
+                    ..args()
+                },
+                "ETL_WORKER_RESOURCES",
+            ),
+            (
+                RunArgs {
+                    listen: Some("8080".into()),
+                    ..args()
+                },
+                "ETL_LISTEN",
+            ),
+            (
+                RunArgs {
+                    log_format: Some("xml".into()),
+                    ..args()
+                },
+                "ETL_LOG_FORMAT",
+            ),
+            (
+                RunArgs {
+                    log: Some("a=b=c".into()),
+                    ..args()
+                },
+                "ETL_LOG",
+            ),
+        ];
+        for (args, named) in cases {
+            let text = refusal(args);
+            assert!(text.contains(named), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_in_json_are_taken_over() {
+        let config = Config::try_from(RunArgs {
+            worker_resources: Some(r#"{"limits":{"memory":"1Gi","cpu":2}}"#.into()),
+            worker_node_selector: Some(r#"{"pool":"etl"}"#.into()),
+            worker_tolerations: Some(r#"[{"key":"etl","operator":"Exists"}]"#.into()),
+            watch_namespaces: Some("b, a,,b".into()),
+            ledger_table: Some("etl-jobs".into()),
+            aws_region: Some("eu-west-1".into()),
+            ..args()
+        })
+        .unwrap();
+        let worker = &config.settings.worker;
+        assert!(
+            worker
+                .resources
+                .as_ref()
+                .unwrap()
+                .limits
+                .as_ref()
+                .unwrap()
+                .memory
+                .is_some()
+        );
+        assert_eq!(worker.node_selector["pool"], "etl");
+        assert_eq!(worker.tolerations[0].key.as_deref(), Some("etl"));
+        assert_eq!(config.namespaces, ["a", "b"]);
+        assert_eq!(config.ledger.unwrap().region.as_deref(), Some("eu-west-1"));
+    }
+}

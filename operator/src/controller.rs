@@ -1,0 +1,213 @@
+//! Which EtlJobs are looked at, and when: turns watches and wake-ups into
+//! passes.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use etl_api::{EtlJob, labels};
+use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use futures::{Stream, StreamExt, future};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{PredicateConfig, WatchStreamExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use tracing::Instrument;
+
+use crate::departures::Departures;
+use crate::health::{Health, Watched};
+use crate::reconcile::{Context, Next, reconcile};
+use crate::stop::Stop;
+
+/// Passes that run side by side in one territory.
+const CONCURRENCY: u16 = 16;
+
+/// The EtlJobs and Jobs of one namespace, or of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Territory {
+    /// The whole cluster.
+    All,
+    /// One namespace.
+    Namespace(String),
+}
+
+impl Territory {
+    /// One for each name; the whole cluster if there is none.
+    pub fn all_of(namespaces: &[String]) -> Vec<Territory> {
+        if namespaces.is_empty() {
+            return vec![Territory::All];
+        }
+        namespaces
+            .iter()
+            .cloned()
+            .map(Territory::Namespace)
+            .collect()
+    }
+
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Territory::All => Api::all(client.clone()),
+            Territory::Namespace(name) => Api::namespaced(client.clone(), name),
+        }
+    }
+
+    fn name(&self, kind: &str) -> String {
+        match self {
+            Territory::All => format!("{kind} in all namespaces"),
+            Territory::Namespace(name) => format!("{kind} in namespace {name}"),
+        }
+    }
+}
+
+/// Looks after one territory until `stop`; passes that have begun are
+/// finished.
+pub async fn run(
+    territory: Territory,
+    client: Client,
+    context: Arc<Context>,
+    health: Health,
+    stop: Stop,
+) {
+    let (concerned, triggers) = mpsc::unbounded();
+    let jobs = watch_jobs(&territory, &client, &context, &health, concerned);
+    let passes = passes(
+        &territory,
+        &client,
+        &context,
+        &health,
+        triggers,
+        stop.clone(),
+    );
+    // Without the Jobs there is nothing to decide on.
+    let passes = async {
+        tokio::select! {
+            () = context.children.synced() => {}
+            () = stop.clone() => return,
+        }
+        passes.for_each(|result| future::ready(note(result))).await;
+    };
+    tokio::select! {
+        () = jobs => {}
+        () = passes => {}
+    }
+}
+
+/// Keeps the index of Jobs up to date and says which EtlJobs are concerned.
+async fn watch_jobs(
+    territory: &Territory,
+    client: &Client,
+    context: &Context,
+    health: &Health,
+    concerned: UnboundedSender<ObjectRef<EtlJob>>,
+) {
+    let watched = health.watch(territory.name("Jobs"));
+    let selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    let events = watcher(
+        territory.api::<Job>(client),
+        watcher::Config::default().labels(&selector),
+    )
+    .default_backoff();
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        observe_health(&watched, &event);
+        let Ok(event) = event else { continue };
+        for owner in context.children.apply(event) {
+            // Nobody listens any more: the process stops.
+            let _ = concerned.unbounded_send(owner);
+        }
+    }
+}
+
+type Passed = Result<(ObjectRef<EtlJob>, Action), controller::Error<Infallible, watcher::Error>>;
+
+/// The passes of a territory, as they happen.
+fn passes(
+    territory: &Territory,
+    client: &Client,
+    context: &Arc<Context>,
+    health: &Health,
+    triggers: UnboundedReceiver<ObjectRef<EtlJob>>,
+    stop: Stop,
+) -> impl Stream<Item = Passed> + use<> {
+    let (store, stream) = etljobs(territory, client, context, health);
+    let config = controller::Config::default().concurrency(CONCURRENCY);
+    Controller::for_stream(stream, store)
+        .with_config(config)
+        .reconcile_on(triggers)
+        .graceful_shutdown_on(stop)
+        .run(
+            |job, context: Arc<Context>| async move {
+                let (namespace, name) = (job.namespace(), job.name_any());
+                let span = tracing::info_span!(parent: None, "reconcile", namespace, name);
+                Ok(match reconcile(job, &context).instrument(span).await {
+                    Next::After(delay) => Action::requeue(delay),
+                    Next::OnChange => Action::await_change(),
+                })
+            },
+            |_, error, _| match *error {},
+            Arc::clone(context),
+        )
+}
+
+/// The store of EtlJobs, and a stream of those whose spec changed or whose
+/// deletion has begun. Own status writes trigger nothing: wake-ups say when to
+/// look again.
+fn etljobs(
+    territory: &Territory,
+    client: &Client,
+    context: &Arc<Context>,
+    health: &Health,
+) -> (
+    Store<EtlJob>,
+    impl Stream<Item = watcher::Result<EtlJob>> + Send + use<>,
+) {
+    let (store, writer) = reflector::store();
+    let watched = health.watch(territory.name("EtlJobs"));
+    let mut departures = Departures::new(store.clone());
+    let context = Arc::clone(context);
+    let stream = watcher(territory.api::<EtlJob>(client), watcher::Config::default())
+        .default_backoff()
+        .modify(|job| job.metadata.managed_fields = None)
+        .inspect(move |event| {
+            observe_health(&watched, event);
+            for job in event.iter().flat_map(|event| departures.by(event)) {
+                context.depart(job);
+            }
+        })
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(wish, PredicateConfig::default())
+        // Errors are told by then, and would only slow the other triggers.
+        .filter(|result| future::ready(result.is_ok()));
+    (store, stream)
+}
+
+/// What somebody else asks for with an EtlJob.
+fn wish(job: &EtlJob) -> Option<u64> {
+    let generation = job.metadata.generation.unwrap_or(0).cast_unsigned();
+    let deleting = u64::from(job.metadata.deletion_timestamp.is_some());
+    Some(generation << 1 | deleting)
+}
+
+fn observe_health<K: Debug>(watched: &Watched, event: &watcher::Result<watcher::Event<K>>) {
+    match event {
+        Ok(watcher::Event::InitDone) => watched.listed(),
+        Ok(_) => {}
+        Err(error) => watched.interrupted(error),
+    }
+}
+
+fn note(result: Passed) {
+    match result {
+        Ok((object, action)) => tracing::trace!(%object, ?action, "a pass has ended"),
+        // It was deleted while its turn was due.
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
+        Err(error) => tracing::warn!(%error, "a pass could not be made"),
+    }
+}

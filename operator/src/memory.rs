@@ -1,0 +1,163 @@
+//! What is remembered of an EtlJob between two passes. All of it may be lost:
+//! a new process decides the same without it, only a little later.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etl_api::EtlJob;
+use etl_core::Refusal;
+use kube::ResourceExt;
+
+use crate::backoff::Backoff;
+use crate::cluster::Kind;
+
+/// Between tries of a failing effect of one object.
+const EFFECT_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    cap: Duration::from_secs(60),
+};
+
+/// Between tries of what only a person can allow.
+pub const SLOW: Duration = Duration::from_secs(15);
+
+/// Notes on EtlJobs, by uid.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<String, Note>>);
+
+#[derive(Debug, Default)]
+struct Note {
+    /// Effects that failed in a row. Spends no attempts.
+    failures: u32,
+    /// Why the Job of this name was not created.
+    refusal: Option<(String, Refusal)>,
+    /// The object as the last status write returned it, until the watch has
+    /// brought it or a newer one.
+    written: Option<Arc<EtlJob>>,
+}
+
+impl Memory {
+    fn notes(&self) -> MutexGuard<'_, HashMap<String, Note>> {
+        // A note is valid after any step of its changes.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newer of `job` and what was last written, so that no pass decides
+    /// on a status that an own write has replaced.
+    pub fn newest(&self, job: Arc<EtlJob>) -> Arc<EtlJob> {
+        let mut notes = self.notes();
+        let Some(note) = notes.get_mut(&job.uid().unwrap_or_default()) else {
+            return job;
+        };
+        if let Some(written) = &note.written
+            && version(written) > version(&job)
+        {
+            return Arc::clone(written);
+        }
+        note.written = None;
+        job
+    }
+
+    /// Remembers the object as a status write returned it.
+    pub fn wrote(&self, job: Arc<EtlJob>) {
+        let uid = job.uid().unwrap_or_default();
+        self.notes().entry(uid).or_default().written = Some(job);
+    }
+
+    /// Why the Job `name` could not be created, if that is known.
+    pub fn refusal(&self, uid: &str, name: &str) -> Option<Refusal> {
+        let notes = self.notes();
+        let (refused, refusal) = notes.get(uid)?.refusal.as_ref()?;
+        (refused == name).then(|| refusal.clone())
+    }
+
+    /// Remembers why the Job `name` was not created.
+    pub fn refused(&self, uid: &str, name: &str, refusal: Refusal) {
+        let entry = (name.to_owned(), refusal);
+        self.notes().entry(uid.to_owned()).or_default().refusal = Some(entry);
+    }
+
+    /// Forgets the last refusal: the Job is there.
+    pub fn accepted(&self, uid: &str) {
+        if let Some(note) = self.notes().get_mut(uid) {
+            note.refusal = None;
+        }
+    }
+
+    /// Counts a failed effect and tells how long to wait.
+    pub fn failed(&self, uid: &str, kind: Kind) -> Duration {
+        let mut notes = self.notes();
+        let note = notes.entry(uid.to_owned()).or_default();
+        note.failures = note.failures.saturating_add(1);
+        let delay = EFFECT_BACKOFF.delay(note.failures);
+        match kind {
+            Kind::Forbidden | Kind::Rejected => delay.max(SLOW),
+            _ => delay,
+        }
+    }
+
+    /// The last pass did all it meant to.
+    pub fn succeeded(&self, uid: &str) {
+        if let Some(note) = self.notes().get_mut(uid) {
+            note.failures = 0;
+        }
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.notes().remove(uid);
+    }
+}
+
+/// Resource versions of one kind can be compared as numbers; one that is no
+/// number counts as the oldest.
+fn version(job: &EtlJob) -> u64 {
+    job.resource_version()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::fixture;
+
+    fn at(version: u64) -> Arc<EtlJob> {
+        let mut job = fixture::etljob();
+        job.metadata.resource_version = Some(version.to_string());
+        Arc::new(job)
+    }
+
+    #[test]
+    fn an_own_write_is_preferred_until_the_watch_has_caught_up() {
+        let memory = Memory::default();
+        memory.wrote(at(9));
+        assert_eq!(version(&memory.newest(at(8))), 9);
+        assert_eq!(version(&memory.newest(at(10))), 10);
+        // From then on it is forgotten.
+        assert_eq!(version(&memory.newest(at(8))), 8);
+    }
+
+    #[test]
+    fn a_refusal_belongs_to_one_name_and_ends_with_success() {
+        let memory = Memory::default();
+        memory.refused("uid", "a", Refusal::NameTaken);
+        assert_eq!(memory.refusal("uid", "a"), Some(Refusal::NameTaken));
+        assert_eq!(memory.refusal("uid", "b"), None);
+        memory.accepted("uid");
+        assert_eq!(memory.refusal("uid", "a"), None);
+    }
+
+    #[test]
+    fn what_is_forbidden_is_tried_slowly_and_success_resets_the_delay() {
+        let memory = Memory::default();
+        assert!(memory.failed("uid", Kind::Transient) <= Duration::from_secs(1));
+        assert!(memory.failed("uid", Kind::Forbidden) >= SLOW);
+        for _ in 0..10 {
+            memory.failed("uid", Kind::Transient);
+        }
+        assert!(memory.failed("uid", Kind::Transient) >= Duration::from_secs(30));
+        memory.succeeded("uid");
+        assert!(memory.failed("uid", Kind::Transient) <= Duration::from_secs(1));
+    }
+}

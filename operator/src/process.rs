@@ -1,0 +1,153 @@
+//! The life of the process: start everything, wait to be told to stop, finish
+//! what has begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures::future::join_all;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::cluster::kube::KubeCluster;
+use crate::config::{Config, LedgerConfig};
+use crate::controller::{self, Territory};
+use crate::health::{self, Health};
+use crate::ledger::dynamodb::DynamoDb;
+use crate::ledger::mirror::Mirror;
+use crate::logging;
+use crate::reconcile::Context;
+use crate::stop::{self, Signals, Stop};
+
+/// For passes that have begun to end. Every request is bounded by ten
+/// seconds.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For the ledger to receive what is pending. The rest is written after the
+/// next start.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the operator until it is told to stop.
+#[tokio::main]
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    logging::init(config.log_filter.clone(), config.log_format);
+    let (stop_now, stop) = stop::channel();
+    let work = tokio::spawn(work(config, stop));
+    let mut work = work;
+    tokio::select! {
+        result = &mut work => return result.context("the operator panicked")?,
+        () = signals.next() => {}
+    }
+    tracing::info!("stopping: finishing what has begun");
+    drop(stop_now);
+    tokio::select! {
+        result = &mut work => result.context("the operator panicked")?,
+        () = signals.next() => bail!("stopped by a second signal before everything was finished"),
+    }
+}
+
+async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
+    let client = Client::try_default()
+        .await
+        .context("cannot tell where the API server is: run in a cluster, or set KUBECONFIG")?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (ETL_LISTEN)", config.listen))?;
+    let health = Health::default();
+    let probes = tokio::spawn(health::serve(listener, health.clone(), stop.clone()));
+    let ledger = config.ledger.clone().map(Flow::start);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        cluster = config.settings.cluster,
+        worker_image = config.settings.worker_image,
+        namespaces = ?config.namespaces,
+        ledger = config.ledger.as_ref().map(|ledger| ledger.table.as_str()),
+        "started"
+    );
+    let mirror = ledger.as_ref().map(|flow| Arc::clone(&flow.mirror));
+    let finished = look_after(&config, &client, mirror, &health, stop.clone()).await;
+    if let Some(flow) = ledger {
+        flow.flush().await;
+    }
+    probes.abort();
+    finished
+}
+
+/// Looks after all territories until `stop`.
+async fn look_after(
+    config: &Config,
+    client: &Client,
+    mirror: Option<Arc<Mirror>>,
+    health: &Health,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let cluster = Arc::new(KubeCluster::new(client.clone(), config.instance.clone()));
+    let clock = Clock::start();
+    let territories = Territory::all_of(&config.namespaces)
+        .into_iter()
+        .map(|territory| {
+            let context = Context {
+                settings: config.settings.clone(),
+                clock,
+                cluster: cluster.clone(),
+                children: Arc::default(),
+                memory: Arc::default(),
+                mirror: mirror.clone(),
+            };
+            let context = Arc::new(context);
+            controller::run(
+                territory,
+                client.clone(),
+                context,
+                health.clone(),
+                stop.clone(),
+            )
+        });
+    let mut all = std::pin::pin!(join_all(territories));
+    tokio::select! {
+        _ = &mut all => bail!("all watches have ended although nobody asked for it"),
+        () = stop.clone() => health.stopping(),
+    }
+    if tokio::time::timeout(FINISH_TIMEOUT, all).await.is_err() {
+        tracing::warn!("some passes did not end in time: they are repeated after the next start");
+    }
+    Ok(())
+}
+
+/// The task that writes the ledger.
+struct Flow {
+    mirror: Arc<Mirror>,
+    task: JoinHandle<()>,
+}
+
+impl Flow {
+    fn start(config: LedgerConfig) -> Self {
+        let mirror = Arc::new(Mirror::default());
+        let queue = Arc::clone(&mirror);
+        // Also finding credentials and region may take long: not the
+        // reconciler's business.
+        let task = tokio::spawn(async move {
+            let ledger = DynamoDb::connect(config).await;
+            queue.run(&ledger).await;
+        });
+        Flow { mirror, task }
+    }
+
+    async fn flush(mut self) {
+        self.mirror.drain();
+        if tokio::time::timeout(FLUSH_TIMEOUT, &mut self.task)
+            .await
+            .is_err()
+        {
+            let rows = self.mirror.backlog();
+            tracing::warn!(
+                rows,
+                "the ledger is behind: the rest is written after the next start"
+            );
+            self.task.abort();
+        }
+    }
+}

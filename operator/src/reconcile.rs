@@ -1,0 +1,168 @@
+//! One pass over one EtlJob: look at it and its Jobs, decide what is to be
+//! done, do it, and say when to look again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etl_api::EtlJob;
+use etl_core::Settings;
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::act::{Acted, EffectError, act};
+use crate::children::Children;
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::ledger::mirror::Mirror;
+use crate::memory::{Memory, SLOW};
+use crate::observe::observe;
+
+/// Shortest time between two passes over one object that nothing triggers.
+const SOON: Duration = Duration::from_millis(50);
+
+/// How long the watch is given to bring what a conflict was about.
+const CATCH_UP: Duration = Duration::from_millis(200);
+
+/// What a pass works with.
+pub struct Context {
+    /// Settings of the installation.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+    /// The API server.
+    pub cluster: Arc<dyn Cluster>,
+    /// The Jobs of all EtlJobs, from the watch.
+    pub children: Arc<Children>,
+    /// What earlier passes left.
+    pub memory: Arc<Memory>,
+    /// The way to the ledger, if one is kept.
+    pub mirror: Option<Arc<Mirror>>,
+}
+
+/// When to look at an object again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// After this time, or when something changes.
+    After(Duration),
+    /// When something changes.
+    OnChange,
+}
+
+/// One pass, failures of effects included: they are tried again later.
+pub async fn reconcile(job: Arc<EtlJob>, context: &Context) -> Next {
+    let uid = job.uid().unwrap_or_default();
+    match pass(job, context).await {
+        Ok(next) => {
+            context.memory.succeeded(&uid);
+            next
+        }
+        Err(error) => {
+            let delay = context.memory.failed(&uid, error.kind());
+            let kind = error.kind().as_str();
+            tracing::warn!(%error, kind, retry_seconds = delay.as_secs_f64(), "a pass failed");
+            Next::After(delay)
+        }
+    }
+}
+
+async fn pass(job: Arc<EtlJob>, context: &Context) -> Result<Next, EffectError> {
+    let now = context.clock.now();
+    let world = observe(job, context, now).await?;
+    let plan = etl_core::plan(&world.job, &world.seen, &context.settings, now);
+    let wake = plan.wake;
+    let acted = act(&world.job, plan, context).await?;
+    Ok(next(acted, wake, context.clock.now()))
+}
+
+fn next(acted: Acted, wake: Option<Timestamp>, now: Timestamp) -> Next {
+    let wake = wake.map(|wake| {
+        Duration::try_from(wake.duration_since(now))
+            .unwrap_or_default()
+            .max(SOON)
+    });
+    match acted {
+        Acted::Gone => Next::OnChange,
+        Acted::Stale => Next::After(CATCH_UP),
+        Acted::Refused { lasting: false } => Next::After(SOON),
+        Acted::Refused { lasting: true } => Next::After(wake.map_or(SLOW, |wake| wake.min(SLOW))),
+        // What follows from the new status alone, such as the time to live of
+        // a run that has just ended, is for a pass of its own.
+        Acted::Done {
+            status_written: true,
+        } => Next::After(wake.unwrap_or(SOON)),
+        Acted::Done {
+            status_written: false,
+        } => wake.map_or(Next::OnChange, Next::After),
+    }
+}
+
+impl Context {
+    /// Hands the runs of `job` to the ledger: as they stand in its status or,
+    /// if it is being deleted, as cancelled.
+    pub fn mirror_status(&self, job: &EtlJob) {
+        let Some(mirror) = &self.mirror else { return };
+        if job.metadata.deletion_timestamp.is_some() {
+            self.mirror_end(job);
+            return;
+        }
+        for record in etl_core::ledger::records(job, &self.settings) {
+            mirror.offer(record);
+        }
+    }
+
+    /// Everything that is left to do for an EtlJob that is gone.
+    pub fn depart(&self, job: Arc<EtlJob>) {
+        let job = self.memory.newest(job);
+        let uid = job.uid().unwrap_or_default();
+        self.mirror_end(&job);
+        if let Some(mirror) = &self.mirror {
+            mirror.forget(&uid);
+        }
+        self.memory.forget(&uid);
+    }
+
+    fn mirror_end(&self, job: &EtlJob) {
+        let Some(mirror) = &self.mirror else { return };
+        let mut records = etl_core::ledger::records(job, &self.settings);
+        if let Some(cancelled) = etl_core::ledger::cancelled(job, &self.settings, self.clock.now())
+        {
+            records.pop();
+            records.push(cancelled);
+        }
+        for record in records {
+            mirror.offer(record);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_is_followed_by_another_when_something_is_due() {
+        let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
+        let at = |seconds| Some(now + jiff::SignedDuration::from_secs(seconds));
+        let after = |seconds| Next::After(Duration::from_secs(seconds));
+        let done = |status_written| Acted::Done { status_written };
+        let cases = [
+            (done(false), None, Next::OnChange),
+            (done(false), at(7), after(7)),
+            (done(false), at(-7), Next::After(SOON)),
+            (done(true), None, Next::After(SOON)),
+            (done(true), at(7), after(7)),
+            (Acted::Stale, at(7), Next::After(CATCH_UP)),
+            (Acted::Gone, at(7), Next::OnChange),
+            (
+                Acted::Refused { lasting: false },
+                at(600),
+                Next::After(SOON),
+            ),
+            (Acted::Refused { lasting: true }, at(600), Next::After(SLOW)),
+            (Acted::Refused { lasting: true }, at(7), after(7)),
+        ];
+        for (acted, wake, expected) in cases {
+            assert_eq!(next(acted, wake, now), expected, "{acted:?} {wake:?}");
+        }
+    }
+}

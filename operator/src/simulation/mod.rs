@@ -1,0 +1,3 @@
+//! A world in memory for tests.
+
+pub mod fixture;
