@@ -1,0 +1,371 @@
+//! The local runner: observe, plan, act, as the operator does it, with
+//! processes instead of Jobs and the memory instead of an API server.
+//!
+//! Nothing is decided here: every attempt, deadline, delay and end comes from
+//! `etl_core::plan`.
+
+mod children;
+mod clock;
+mod ledger;
+mod memory;
+mod process;
+mod show;
+pub mod summary;
+mod uid;
+pub mod worker;
+
+use std::io;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, available_parallelism};
+use std::time::{Duration, Instant};
+
+use etl_api::{ConditionType, EtlJob, EtlJobSpec, ResourceList, Resources};
+use etl_contract::Storage;
+use etl_core::{Action, Plan, Reach, Settings, WorkerDefaults, conditions, plan};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tempfile::TempDir;
+
+use children::{Children, GRACE, Place};
+use clock::Clock;
+pub use ledger::Ledger;
+use process::Message;
+use show::Show;
+
+/// Cluster id of local runs, first part of ledger keys and owners.
+const CLUSTER: &str = "local";
+
+/// Why nothing could be run at all. What goes wrong with a job stands in its
+/// status.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No folder for reports and logs.
+    #[error("no temporary folder can be made, set TMPDIR to one that is writable: {0}")]
+    Folder(#[source] io::Error),
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] io::Error),
+    /// The system has no random numbers.
+    #[error("no uid can be drawn: {0}")]
+    Uid(#[from] getrandom::Error),
+}
+
+/// How jobs are run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The worker program.
+    pub worker: PathBuf,
+    /// How workers reach the object store.
+    pub storage: Storage,
+    /// Where runs are recorded.
+    pub ledger: Ledger,
+    /// Pass the workers' logs through.
+    pub verbose: bool,
+}
+
+/// Runs jobs, one after the other.
+#[derive(Debug)]
+pub struct Runner {
+    setup: Setup,
+    clock: Clock,
+    folder: TempDir,
+    sender: Sender<Message>,
+    messages: Receiver<Message>,
+    mirrored_revision: Option<i64>,
+}
+
+/// A job after its run.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The job with its status.
+    pub job: EtlJob,
+    /// Whether somebody stopped the runner before the job's end.
+    pub interrupted: bool,
+}
+
+impl Ended {
+    /// Whether the output is complete.
+    pub fn is_complete(&self) -> bool {
+        let status = self.job.status.as_ref();
+        status.is_some_and(|status| conditions::is_true(status, ConditionType::Complete))
+    }
+}
+
+impl Runner {
+    /// A runner that from now on receives SIGINT, SIGTERM and SIGHUP.
+    pub fn new(setup: Setup) -> Result<Self, RunError> {
+        let folder = tempfile::Builder::new().prefix("kubectl-etl-").tempdir();
+        let (sender, messages) = channel();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(RunError::Signals)?;
+        let interrupts = sender.clone();
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                if interrupts.send(Message::Interrupted).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Runner {
+            setup,
+            clock: Clock::start(),
+            folder: folder.map_err(RunError::Folder)?,
+            sender,
+            messages,
+            mirrored_revision: None,
+        })
+    }
+
+    /// Runs `job` to its end.
+    pub fn run(&mut self, mut job: EtlJob) -> Result<Ended, RunError> {
+        admit(&mut job, self.clock.now())?;
+        self.mirrored_revision = None;
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let shards = usize::try_from(job.spec.execution.parallelism).unwrap_or(usize::MAX);
+        let slots = shards.min(cores);
+        let settings = self.settings(slots);
+        let mut show = Show::new(job.name_any(), self.setup.verbose);
+        for path in without_meaning(&job.spec) {
+            show.say(&format!("note: {path} means nothing in a local run"));
+        }
+        let place = Place {
+            folder: self.folder.path(),
+            slots,
+            verbose: self.setup.verbose,
+            grace: GRACE,
+        };
+        let mut children = Children::new(place, self.sender.clone());
+        loop {
+            children.enforce();
+            let status = job.status.as_ref();
+            let open = status.and_then(|status| status.attempt.as_ref());
+            let seen = children.observed(
+                open.map(|attempt| attempt.job_name.as_str()),
+                self.mirrored_revision,
+            );
+            let plan = plan(&job, &seen, &settings, self.clock.now());
+            let wake = plan.wake;
+            let quiet = plan.status.is_none() && plan.actions.is_empty();
+            self.act(&mut job, plan, &mut children, &settings, &show)?;
+            if is_over(&job) {
+                return Ok(Ended {
+                    job,
+                    interrupted: false,
+                });
+            }
+            // A change is looked at again at once, as its echo from the API
+            // server would be.
+            if quiet && self.wait(wake, &mut children, &mut show) {
+                self.stop(&mut children, &show);
+                self.record_interruption(&job, &settings, &show);
+                return Ok(Ended {
+                    job,
+                    interrupted: true,
+                });
+            }
+        }
+    }
+
+    fn settings(&self, slots: usize) -> Settings {
+        let memory = memory::share_bytes(slots).map(|bytes| Resources {
+            requests: None,
+            limits: Some(ResourceList {
+                memory: Some(IntOrString::String(bytes.to_string())),
+                ..ResourceList::default()
+            }),
+        });
+        Settings {
+            cluster: CLUSTER.to_owned(),
+            worker_image: self.setup.worker.display().to_string(),
+            image_pull_policy: None,
+            worker: WorkerDefaults {
+                resources: memory,
+                ..WorkerDefaults::default()
+            },
+            storage: self.setup.storage.clone(),
+            reach: Reach::Local,
+            ledger: true,
+        }
+    }
+
+    /// The status first, then the actions, then the news: the operator's order.
+    fn act(
+        &mut self,
+        job: &mut EtlJob,
+        plan: Plan,
+        children: &mut Children,
+        settings: &Settings,
+        show: &Show,
+    ) -> Result<(), RunError> {
+        let next = plan
+            .status
+            .as_ref()
+            .and_then(|status| status.next_attempt_time);
+        let before = job
+            .status
+            .as_ref()
+            .and_then(|status| status.next_attempt_time);
+        if let Some(status) = plan.status {
+            job.status = Some(status);
+            self.record(job, settings, show);
+        }
+        for action in plan.actions {
+            match action {
+                Action::Create(child) => children.create(&child)?,
+                Action::Delete { name, uid } => children.delete(&name, &uid, self.clock.now()),
+                // There is no object to delete; what it told is printed.
+                Action::DeleteSelf => {}
+            }
+        }
+        for event in &plan.events {
+            show.event(event);
+        }
+        if let Some(next) = next.filter(|next| Some(*next) != before) {
+            let delay = conditions::human(next.duration_since(self.clock.now()));
+            show.say(&format!("the next attempt starts in {delay}"));
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to decide. Returns whether the runner is
+    /// to stop.
+    fn wait(&self, wake: Option<Timestamp>, children: &mut Children, show: &mut Show) -> bool {
+        let wake = wake.map(|time| Instant::now() + self.clock.until(time));
+        loop {
+            let until = [wake, children.enforce_at()].into_iter().flatten().min();
+            let message = match until {
+                Some(time) => {
+                    let left = time.saturating_duration_since(Instant::now());
+                    match self.messages.recv_timeout(left) {
+                        Ok(message) => message,
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                            return false;
+                        }
+                    }
+                }
+                None => match self.messages.recv() {
+                    Ok(message) => message,
+                    // Cannot be: the runner holds a sender itself.
+                    Err(_) => return true,
+                },
+            };
+            match message {
+                Message::Progress(id, counters) => {
+                    children.progressed(id, counters);
+                    show.progress(children.counters());
+                }
+                Message::Ended(id) => {
+                    if let Some(words) = children.ended(id) {
+                        let log = if words.log.is_empty() {
+                            "nothing"
+                        } else {
+                            &words.log
+                        };
+                        show.say(&format!(
+                            "worker {} left no report; the end of its log:\n{log}",
+                            words.pod
+                        ));
+                    }
+                    return false;
+                }
+                Message::Interrupted => return true,
+            }
+        }
+    }
+
+    /// Ends all processes: politely, then, after the grace or a second signal,
+    /// at once.
+    fn stop(&self, children: &mut Children, show: &Show) {
+        show.say("interrupted; the workers are told to stop");
+        children.stop();
+        while children.any_running() {
+            let left = children
+                .enforce_at()
+                .map_or(Duration::from_secs(1), |time| {
+                    time.saturating_duration_since(Instant::now())
+                });
+            match self.messages.recv_timeout(left) {
+                Ok(Message::Ended(id)) => drop(children.ended(id)),
+                Ok(Message::Interrupted) => children.kill(),
+                Ok(Message::Progress(..)) => {}
+                Err(_) => children.enforce(),
+            }
+        }
+    }
+
+    fn record(&mut self, job: &EtlJob, settings: &Settings, show: &Show) {
+        match self
+            .setup
+            .ledger
+            .put(&etl_core::ledger::records(job, settings))
+        {
+            Ok(()) => {
+                self.mirrored_revision = job.status.as_ref().and_then(|status| status.revision);
+            }
+            Err(error) => show.say(&format!("warning: {error}")),
+        }
+    }
+
+    /// Nobody goes on with an interrupted run: for the ledger it is like one
+    /// whose EtlJob was deleted.
+    fn record_interruption(&self, job: &EtlJob, settings: &Settings, show: &Show) {
+        let record = etl_core::ledger::cancelled(job, settings, self.clock.now());
+        if let Err(error) = self.setup.ledger.put(record.as_slice()) {
+            show.say(&format!("warning: {error}"));
+        }
+    }
+}
+
+/// What the API server gives to a new object.
+fn admit(job: &mut EtlJob, now: Timestamp) -> Result<(), getrandom::Error> {
+    let metadata = &mut job.metadata;
+    metadata.uid = Some(uid::draw()?);
+    metadata.creation_timestamp = Some(Time(now));
+    metadata.generation = Some(1);
+    job.status = None;
+    Ok(())
+}
+
+/// Whether nothing more happens: the run ended, or none could be opened.
+fn is_over(job: &EtlJob) -> bool {
+    job.status.as_ref().is_some_and(|status| {
+        status
+            .run
+            .as_ref()
+            .is_some_and(|run| run.completion_time.is_some())
+            || conditions::is_true(status, ConditionType::Stalled)
+    })
+}
+
+/// Fields that say something about pods and objects, of which there are none.
+fn without_meaning(spec: &EtlJobSpec) -> Vec<&'static str> {
+    let worker = &spec.worker;
+    [
+        (
+            "spec.worker.serviceAccountName",
+            worker.service_account_name.is_some(),
+        ),
+        ("spec.worker.nodeSelector", !worker.node_selector.is_empty()),
+        ("spec.worker.tolerations", !worker.tolerations.is_empty()),
+        (
+            "spec.worker.priorityClassName",
+            worker.priority_class_name.is_some(),
+        ),
+        (
+            "spec.worker.credentialsSecretName",
+            worker.credentials_secret_name.is_some(),
+        ),
+        (
+            "spec.ttlSecondsAfterFinished",
+            spec.ttl_seconds_after_finished.is_some(),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(path, given)| given.then_some(path))
+    .collect()
+}
