@@ -12,7 +12,11 @@ use crate::EtlJob;
 pub fn etljob_crd() -> CustomResourceDefinition {
     let mut crd = EtlJob::crd();
     for version in &mut crd.spec.versions {
-        let Some(root) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else {
+        let Some(root) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        else {
             continue;
         };
         // Nothing may look current before the operator has seen it: kstatus

@@ -23,7 +23,11 @@ fn job(changes: &[(&str, Value)]) -> EtlJob {
 
 fn refusal(job: &EtlJob) -> Option<String> {
     job.validate_cel().err().map(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
     })
 }
 
@@ -35,28 +39,66 @@ fn a_minimal_job_is_accepted() {
 #[test]
 fn what_is_wrong_is_named() {
     for (changes, expected) in [
-        (vec![("/spec/source/uri", json!("file:///tmp/a.parquet"))], "kubectl etl run"),
-        (vec![("/spec/source/uri", json!("s3://bucket"))], "must name an object or a prefix"),
-        (vec![("/spec/source/include", json!(["*"]))], "need a prefix"),
-        (vec![("/spec/source/modifiedAfter", json!("2021-01-01T00:00:00Z"))], "need a prefix"),
         (
-            vec![("/spec/source/uri", json!("s3://raw/in/")), ("/spec/source/etag", json!("e"))],
+            vec![("/spec/source/uri", json!("file:///tmp/a.parquet"))],
+            "kubectl etl run",
+        ),
+        (
+            vec![("/spec/source/uri", json!("s3://bucket"))],
+            "must name an object or a prefix",
+        ),
+        (
+            vec![("/spec/source/include", json!(["*"]))],
+            "need a prefix",
+        ),
+        (
+            vec![("/spec/source/modifiedAfter", json!("2021-01-01T00:00:00Z"))],
+            "need a prefix",
+        ),
+        (
+            vec![
+                ("/spec/source/uri", json!("s3://raw/in/")),
+                ("/spec/source/etag", json!("e")),
+            ],
             "pin one object",
         ),
-        (vec![("/spec/output/uri", json!("s3://out/x"))], "must end in /"),
-        (vec![("/spec/output/uri", json!("s3://out/_etl/x/"))], "_etl/"),
-        (vec![("/spec/output/keyTemplate", json!("{hour}.json"))], "only the placeholders"),
-        (vec![("/spec/output/keyTemplate", json!("../{stem}"))], "relative key"),
-        (vec![("/spec/output/keyTemplate", json!("_etl/{stem}"))], "relative key"),
         (
-            vec![("/spec/retryPolicy", json!({"backoff": {"initialSeconds": 9, "maxSeconds": 3}}))],
+            vec![("/spec/output/uri", json!("s3://out/x"))],
+            "must end in /",
+        ),
+        (
+            vec![("/spec/output/uri", json!("s3://out/_etl/x/"))],
+            "_etl/",
+        ),
+        (
+            vec![("/spec/output/keyTemplate", json!("{hour}.json"))],
+            "only the placeholders",
+        ),
+        (
+            vec![("/spec/output/keyTemplate", json!("../{stem}"))],
+            "relative key",
+        ),
+        (
+            vec![("/spec/output/keyTemplate", json!("_etl/{stem}"))],
+            "relative key",
+        ),
+        (
+            vec![(
+                "/spec/retryPolicy",
+                json!({"backoff": {"initialSeconds": 9, "maxSeconds": 3}}),
+            )],
             "at least initialSeconds",
         ),
-        (vec![("/metadata/name", json!("n".repeat(64)))], "63 characters"),
+        (
+            vec![("/metadata/name", json!("n".repeat(64)))],
+            "63 characters",
+        ),
     ] {
         let refusal = refusal(&job(&changes));
         assert!(
-            refusal.as_ref().is_some_and(|message| message.contains(expected)),
+            refusal
+                .as_ref()
+                .is_some_and(|message| message.contains(expected)),
             "{changes:?}: {refusal:?}"
         );
     }
@@ -65,11 +107,19 @@ fn what_is_wrong_is_named() {
 #[test]
 fn the_work_of_a_job_cannot_be_changed_but_the_rest_can() {
     let old = job(&[]);
-    for (pointer, change) in
-        [("/spec/source/uri", json!("s3://raw/b")), ("/spec/output/compression", json!("Gzip"))]
-    {
-        let errors = job(&[(pointer, change)]).validate_cel_update(&old).unwrap_err();
-        assert!(errors.iter().any(|e| e.to_string().contains("make a new EtlJob")), "{errors:?}");
+    for (pointer, change) in [
+        ("/spec/source/uri", json!("s3://raw/b")),
+        ("/spec/output/compression", json!("Gzip")),
+    ] {
+        let errors = job(&[(pointer, change)])
+            .validate_cel_update(&old)
+            .unwrap_err();
+        assert!(
+            errors
+                .iter()
+                .any(|e| e.to_string().contains("make a new EtlJob")),
+            "{errors:?}"
+        );
     }
     let retried = job(&[("/spec/retryPolicy", json!({"maxAttempts": 9}))]);
     assert!(retried.validate_cel_update(&old).is_ok());
@@ -90,8 +140,16 @@ fn a_finished_run_stays_finished() {
     };
     let finished = with(run(1, Some("2021-01-01T00:01:00Z")));
     assert!(with(run(1, None)).validate_cel_update(&finished).is_err());
-    assert!(with(run(1, Some("2021-01-01T00:02:00Z"))).validate_cel_update(&finished).is_err());
-    assert!(job(&[("/status", json!({}))]).validate_cel_update(&finished).is_err());
+    assert!(
+        with(run(1, Some("2021-01-01T00:02:00Z")))
+            .validate_cel_update(&finished)
+            .is_err()
+    );
+    assert!(
+        job(&[("/status", json!({}))])
+            .validate_cel_update(&finished)
+            .is_err()
+    );
     assert!(finished.validate_cel_update(&finished).is_ok());
     assert!(with(run(2, None)).validate_cel_update(&finished).is_ok());
 }

@@ -304,7 +304,10 @@ fn key_template() -> String {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_attempts: 3, backoff: Backoff::default() }
+        Self {
+            max_attempts: 3,
+            backoff: Backoff::default(),
+        }
     }
 }
 
@@ -338,7 +341,11 @@ impl Default for Backoff {
 
 impl Default for Execution {
     fn default() -> Self {
-        Self { parallelism: 1, active_deadline_seconds: 3600, start_deadline_seconds: 600 }
+        Self {
+            parallelism: 1,
+            active_deadline_seconds: 3600,
+            start_deadline_seconds: 600,
+        }
     }
 }
 

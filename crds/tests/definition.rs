@@ -1,6 +1,8 @@
 //! The published definition: current, small enough, explained, and without
 //! fields that later versions will bring.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use serde_json::Value;
 
 fn schema() -> Value {
@@ -28,9 +30,15 @@ fn properties(schema: &Value, path: &str, visit: &mut dyn FnMut(&str, &Value)) {
 fn generated_files_are_current() {
     let generated = etl_api::etljob_crd_yaml();
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    for file in ["crds/etljobs.yaml", "charts/etl-operator/files/etljobs.yaml"] {
+    for file in [
+        "crds/etljobs.yaml",
+        "charts/etl-operator/files/etljobs.yaml",
+    ] {
         let present = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
-        assert!(present == generated, "{file} is not current: run `cargo xtask gen`");
+        assert!(
+            present == generated,
+            "{file} is not current: run `cargo xtask gen`"
+        );
     }
 }
 
@@ -55,26 +63,30 @@ fn every_field_is_explained() {
 #[test]
 fn every_text_list_and_map_of_the_spec_is_bounded() {
     let mut unbounded = Vec::new();
-    properties(&schema()["properties"]["spec"], "spec", &mut |path, field| {
-        // Kubernetes' own type has no bounds; the list of them has.
-        if path.starts_with("spec.worker.tolerations.") {
-            return;
-        }
-        let bounded = match field["type"].as_str() {
-            Some("string") => ["maxLength", "enum", "pattern", "format"]
-                .iter()
-                .any(|bound| !field[bound].is_null()),
-            Some("array") => !field["maxItems"].is_null(),
-            Some("object") if !field["additionalProperties"].is_null() => {
-                !field["maxProperties"].is_null()
+    properties(
+        &schema()["properties"]["spec"],
+        "spec",
+        &mut |path, field| {
+            // Kubernetes' own type has no bounds; the list of them has.
+            if path.starts_with("spec.worker.tolerations.") {
+                return;
             }
-            Some("integer") => !field["maximum"].is_null(),
-            _ => true,
-        };
-        if !bounded {
-            unbounded.push(path.to_owned());
-        }
-    });
+            let bounded = match field["type"].as_str() {
+                Some("string") => ["maxLength", "enum", "pattern", "format"]
+                    .iter()
+                    .any(|bound| !field[bound].is_null()),
+                Some("array") => !field["maxItems"].is_null(),
+                Some("object") if !field["additionalProperties"].is_null() => {
+                    !field["maxProperties"].is_null()
+                }
+                Some("integer") => !field["maximum"].is_null(),
+                _ => true,
+            };
+            if !bounded {
+                unbounded.push(path.to_owned());
+            }
+        },
+    );
     assert!(unbounded.is_empty(), "{unbounded:?}");
 }
 
@@ -103,5 +115,8 @@ fn fields_that_do_not_work_yet_are_not_accepted() {
 
 #[test]
 fn nothing_looks_current_before_it_was_seen() {
-    assert_eq!(schema()["properties"]["status"]["default"]["observedGeneration"], -1);
+    assert_eq!(
+        schema()["properties"]["status"]["default"]["observedGeneration"],
+        -1
+    );
 }

@@ -77,7 +77,10 @@ impl PodSettings {
                 .service_account_name
                 .clone()
                 .or_else(|| installed.service_account_name.clone()),
-            resources: own.resources.clone().or_else(|| installed.resources.clone()),
+            resources: own
+                .resources
+                .clone()
+                .or_else(|| installed.resources.clone()),
             node_selector: if own.node_selector.is_empty() {
                 installed.node_selector.clone()
             } else {
@@ -127,13 +130,15 @@ pub fn manifest(child: &Child, owner: &EtlJob) -> Job {
             parallelism: Some(shards),
             // Only the operator retries.
             backoff_limit_per_index: Some(0),
-            max_failed_indexes: Some(shards),
             // Two pods of one shard never run side by side.
             pod_replacement_policy: Some("Failed".into()),
             pod_failure_policy: Some(failure_policy()),
             active_deadline_seconds: Some(child.backstop_seconds),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(pod_spec(child)),
             },
             ..JobSpec::default()
@@ -281,14 +286,18 @@ fn requirements(resources: &Resources) -> ResourceRequirements {
 }
 
 fn quantities(list: &ResourceList) -> BTreeMap<String, Quantity> {
-    [("cpu", &list.cpu), ("memory", &list.memory), ("ephemeral-storage", &list.ephemeral_storage)]
-        .into_iter()
-        .filter_map(|(name, amount)| {
-            let text = match amount.as_ref()? {
-                IntOrString::Int(number) => number.to_string(),
-                IntOrString::String(text) => text.clone(),
-            };
-            Some((name.to_owned(), Quantity(text)))
-        })
-        .collect()
+    [
+        ("cpu", &list.cpu),
+        ("memory", &list.memory),
+        ("ephemeral-storage", &list.ephemeral_storage),
+    ]
+    .into_iter()
+    .filter_map(|(name, amount)| {
+        let text = match amount.as_ref()? {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(text) => text.clone(),
+        };
+        Some((name.to_owned(), Quantity(text)))
+    })
+    .collect()
 }

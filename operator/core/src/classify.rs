@@ -39,7 +39,9 @@ pub(crate) fn success(pods: &[ChildPod], expected: &Expected<'_>) -> Success {
     let mut found = Success::ReportLost;
     for outcome in outcomes {
         match outcome {
-            Outcome::Complete { statistics, output } => return Success::Complete(statistics, output),
+            Outcome::Complete { statistics, output } => {
+                return Success::Complete(statistics, output);
+            }
             Outcome::NoManifest => found = Success::NoManifest,
             Outcome::TasksDone | Outcome::Failed(_) => {}
         }
@@ -90,12 +92,20 @@ pub(crate) fn failure(
     reason: &str,
     message: &str,
 ) -> Cause {
-    let mut causes: Vec<Cause> =
-        pods.iter().filter_map(|pod| pod_failure(pod, expected)).collect();
+    let mut causes: Vec<Cause> = pods
+        .iter()
+        .filter_map(|pod| pod_failure(pod, expected))
+        .collect();
     causes.sort_by_key(|cause| {
-        (cause.category.action() != Action::Fail, cause.shard.unwrap_or(u32::MAX))
+        (
+            cause.category.action() != Action::Fail,
+            cause.shard.unwrap_or(u32::MAX),
+        )
     });
-    causes.into_iter().next().unwrap_or_else(|| job_failure(reason, message))
+    causes
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| job_failure(reason, message))
 }
 
 fn job_failure(reason: &str, message: &str) -> Cause {
@@ -136,7 +146,12 @@ fn pod_failure(pod: &ChildPod, expected: &Expected<'_>) -> Option<Cause> {
 
 fn terminated(pod: &ChildPod, end: &Terminated, expected: &Expected<'_>) -> Cause {
     let mut cause = match expected.report(end).map(|report| report.outcome) {
-        Some(Outcome::Failed(Failure { category, message, object, hint })) => Cause {
+        Some(Outcome::Failed(Failure {
+            category,
+            message,
+            object,
+            hint,
+        })) => Cause {
             category,
             message,
             exit_code: None,
@@ -169,20 +184,29 @@ fn unreported(pod: &ChildPod, end: &Terminated) -> Cause {
         );
     }
     match code {
-        101 => Cause::seen(Category::Internal, format!("the worker in pod {name} panicked"))
-            .with_hint("this is a defect: report it with the pod's log"),
+        101 => Cause::seen(
+            Category::Internal,
+            format!("the worker in pod {name} panicked"),
+        )
+        .with_hint("this is a defect: report it with the pod's log"),
         143 => Cause::seen(Category::Disrupted, format!("pod {name} was told to stop")),
         // The runtime could not start the container at all.
         125..=128 => Cause::seen(
             Category::Internal,
             format!(
                 "the worker in pod {name} could not be started: {}",
-                end.message.as_deref().or(end.reason.as_deref()).unwrap_or("no reason given")
+                end.message
+                    .as_deref()
+                    .or(end.reason.as_deref())
+                    .unwrap_or("no reason given")
             ),
         )
         .with_hint("check the worker image of the installation"),
-        137 => Cause::seen(Category::WorkerLost, format!("the worker in pod {name} was killed"))
-            .with_hint("look for node pressure: kubectl describe node"),
+        137 => Cause::seen(
+            Category::WorkerLost,
+            format!("the worker in pod {name} was killed"),
+        )
+        .with_hint("look for node pressure: kubectl describe node"),
         _ => Cause::seen(
             Category::WorkerLost,
             format!("pod {name} ended with exit code {code} and left no report"),
@@ -192,7 +216,10 @@ fn unreported(pod: &ChildPod, end: &Terminated) -> Cause {
 
 fn lost(pod: &ChildPod) -> String {
     match pod.reason.as_deref().or(pod.waiting.as_deref()) {
-        Some(reason) => format!("pod {} ended without its container's state: {reason}", pod.name),
+        Some(reason) => format!(
+            "pod {} ended without its container's state: {reason}",
+            pod.name
+        ),
         None => format!("pod {} ended without its container's state", pod.name),
     }
 }
@@ -202,7 +229,11 @@ mod tests {
     use super::*;
     use etl_contract::CONTRACT_VERSION;
 
-    const EXPECTED: Expected<'static> = Expected { uid: "uid", run: 1, attempt: 2 };
+    const EXPECTED: Expected<'static> = Expected {
+        uid: "uid",
+        run: 1,
+        attempt: 2,
+    };
 
     fn pod(shard: u32, exit_code: i32, outcome: Option<Outcome>) -> ChildPod {
         let report = outcome.map(|outcome| {
@@ -220,7 +251,11 @@ mod tests {
             name: format!("pod-{shard}"),
             shard: Some(shard),
             started: true,
-            terminated: Some(Terminated { exit_code, reason: None, message: report }),
+            terminated: Some(Terminated {
+                exit_code,
+                reason: None,
+                message: report,
+            }),
             succeeded: exit_code == 0,
             ..ChildPod::default()
         }
@@ -249,7 +284,10 @@ mod tests {
         assert_eq!(category(&pods), Category::BadInput);
         assert_eq!(category(&pods[..2]), Category::Throttled);
         let cause = failure(&pods, &EXPECTED, "", "");
-        assert_eq!((cause.shard, cause.exit_code, cause.reported), (Some(2), Some(65), true));
+        assert_eq!(
+            (cause.shard, cause.exit_code, cause.reported),
+            (Some(2), Some(65), true)
+        );
     }
 
     #[test]
@@ -262,7 +300,11 @@ mod tests {
             (1, Category::WorkerLost),
         ] {
             let cause = failure(&[pod(0, code, None)], &EXPECTED, "", "");
-            assert_eq!((cause.category, cause.reported), (expected, false), "{code}");
+            assert_eq!(
+                (cause.category, cause.reported),
+                (expected, false),
+                "{code}"
+            );
         }
     }
 
@@ -270,7 +312,10 @@ mod tests {
     fn a_report_of_another_attempt_does_not_count() {
         let mut stale = pod(0, 137, failed(Category::BadInput));
         let end = stale.terminated.as_mut().unwrap();
-        end.message = end.message.as_ref().map(|m| m.replace("\"attempt\":2", "\"attempt\":1"));
+        end.message = end
+            .message
+            .as_ref()
+            .map(|m| m.replace("\"attempt\":2", "\"attempt\":1"));
         assert_eq!(category(&[stale]), Category::WorkerLost);
     }
 
@@ -301,10 +346,19 @@ mod tests {
     #[test]
     fn totals_win_over_other_reports_and_none_is_lost() {
         let complete = Outcome::Complete {
-            statistics: Statistics { rows_read: 7, ..Statistics::default() },
-            output: OutputLocation { manifest_uri: "s3://m".into(), first_object_uri: None },
+            statistics: Statistics {
+                rows_read: 7,
+                ..Statistics::default()
+            },
+            output: OutputLocation {
+                manifest_uri: "s3://m".into(),
+                first_object_uri: None,
+            },
         };
-        let pods = [pod(0, 0, Some(Outcome::TasksDone)), pod(1, 0, Some(complete))];
+        let pods = [
+            pod(0, 0, Some(Outcome::TasksDone)),
+            pod(1, 0, Some(complete)),
+        ];
         assert!(matches!(
             success(&pods, &EXPECTED),
             Success::Complete(Statistics { rows_read: 7, .. }, _)

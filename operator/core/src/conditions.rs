@@ -23,7 +23,10 @@ pub struct Standing {
 
 /// Whether a condition is `True`.
 pub fn is_true(status: &EtlJobStatus, kind: ConditionType) -> bool {
-    status.conditions.iter().any(|c| c.type_ == kind.as_str() && c.status == "True")
+    status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == kind.as_str() && c.status == "True")
 }
 
 /// Writes phase and conditions; a transition time changes only with the
@@ -35,12 +38,18 @@ pub(crate) fn apply(
     now: Timestamp,
 ) {
     let ended = matches!(standing.phase, Phase::Complete | Phase::Failed);
-    let finished_run = status.run.as_ref().is_some_and(|run| run.completion_time.is_some());
+    let finished_run = status
+        .run
+        .as_ref()
+        .is_some_and(|run| run.completion_time.is_some());
     status.phase = Some(standing.phase);
     status.observed_generation = generation;
     for (kind, value) in [
         (ConditionType::Complete, standing.phase == Phase::Complete),
-        (ConditionType::Failed, standing.phase == Phase::Failed && finished_run),
+        (
+            ConditionType::Failed,
+            standing.phase == Phase::Failed && finished_run,
+        ),
         (ConditionType::Reconciling, !ended && !standing.stalled),
         (ConditionType::Stalled, standing.stalled),
     ] {
@@ -56,7 +65,11 @@ fn set(
     generation: Option<i64>,
     now: Timestamp,
 ) {
-    let mut message = if value { standing.message.clone() } else { String::new() };
+    let mut message = if value {
+        standing.message.clone()
+    } else {
+        String::new()
+    };
     truncate(&mut message, MESSAGE_LIMIT);
     let mut condition = Condition {
         type_: kind.as_str().to_owned(),
@@ -66,7 +79,11 @@ fn set(
         observed_generation: generation,
         last_transition_time: Time(seconds(now)),
     };
-    match status.conditions.iter_mut().find(|c| c.type_ == condition.type_) {
+    match status
+        .conditions
+        .iter_mut()
+        .find(|c| c.type_ == condition.type_)
+    {
         Some(present) => {
             if present.status == condition.status {
                 condition.last_transition_time = present.last_transition_time.clone();
@@ -90,10 +107,19 @@ pub(crate) fn summarize(status: &mut EtlJobStatus, max_attempts: u32) {
         return;
     };
     let failed = status.phase == Some(Phase::Failed);
-    let current = if failed { run.failures } else { run.failures + 1 };
-    let duration = run.completion_time.map(|end| human(end.duration_since(run.start_time)));
+    let current = if failed {
+        run.failures
+    } else {
+        run.failures + 1
+    };
+    let duration = run
+        .completion_time
+        .map(|end| human(end.duration_since(run.start_time)));
     status.summary = Some(Summary {
-        attempt: Some(format!("{}/{max_attempts}", current.clamp(1, max_attempts.max(1)))),
+        attempt: Some(format!(
+            "{}/{max_attempts}",
+            current.clamp(1, max_attempts.max(1))
+        )),
         duration,
     });
 }
@@ -116,7 +142,12 @@ mod tests {
     use super::*;
 
     fn standing(phase: Phase) -> Standing {
-        Standing { phase, reason: "R".into(), message: "m".into(), stalled: false }
+        Standing {
+            phase,
+            reason: "R".into(),
+            message: "m".into(),
+            stalled: false,
+        }
     }
 
     #[test]

@@ -138,7 +138,9 @@ pub struct Needs {
 
 /// Decides what to read, so that a quiet pass costs no request.
 pub fn needs(status: &EtlJobStatus, jobs: &[ChildJob], now: Timestamp) -> Needs {
-    let Some(attempt) = &status.attempt else { return Needs::default() };
+    let Some(attempt) = &status.attempt else {
+        return Needs::default();
+    };
     let Some(child) = jobs.iter().find(|job| job.name == attempt.job_name) else {
         let known = attempt.job_uid.is_some() || attempt.ending.is_some();
         return Needs {
@@ -166,7 +168,11 @@ impl From<&Job> for ChildJob {
     fn from(job: &Job) -> Self {
         let status = job.status.as_ref();
         let condition = |kind: &str| {
-            status?.conditions.as_ref()?.iter().find(|c| c.type_ == kind && c.status == "True")
+            status?
+                .conditions
+                .as_ref()?
+                .iter()
+                .find(|c| c.type_ == kind && c.status == "True")
         };
         let state = if condition("Complete").is_some() {
             JobState::Succeeded
@@ -197,15 +203,21 @@ impl From<&Pod> for ChildPod {
     fn from(pod: &Pod) -> Self {
         let status = pod.status.as_ref();
         let condition = |kind: &str, value: &str| {
-            status?.conditions.as_ref()?.iter().find(|c| c.type_ == kind && c.status == value)
+            status?
+                .conditions
+                .as_ref()?
+                .iter()
+                .find(|c| c.type_ == kind && c.status == value)
         };
         let container = status.and_then(|s| s.container_statuses.as_ref()?.first());
         let state = container.and_then(|c| c.state.as_ref());
-        let terminated = state.and_then(|s| s.terminated.as_ref()).map(|end| Terminated {
-            exit_code: end.exit_code,
-            reason: end.reason.clone(),
-            message: end.message.clone(),
-        });
+        let terminated = state
+            .and_then(|s| s.terminated.as_ref())
+            .map(|end| Terminated {
+                exit_code: end.exit_code,
+                reason: end.reason.clone(),
+                message: end.message.clone(),
+            });
         let running = state.is_some_and(|s| s.running.is_some());
         let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
         ChildPod {
@@ -216,16 +228,26 @@ impl From<&Pod> for ChildPod {
                 .and_then(|index| index.parse().ok()),
             running,
             started: running || terminated.is_some(),
-            disrupted: condition("DisruptionTarget", "True")
-                .map(|c| c.message.clone().or_else(|| c.reason.clone()).unwrap_or_default()),
+            disrupted: condition("DisruptionTarget", "True").map(|c| {
+                c.message
+                    .clone()
+                    .or_else(|| c.reason.clone())
+                    .unwrap_or_default()
+            }),
             waiting: waiting(container).or_else(|| {
                 let unscheduled = condition("PodScheduled", "False")?;
-                Some(sentence(unscheduled.reason.as_deref(), unscheduled.message.as_deref()))
+                Some(sentence(
+                    unscheduled.reason.as_deref(),
+                    unscheduled.message.as_deref(),
+                ))
             }),
             terminated,
             succeeded: phase == "Succeeded",
-            reason: status
-                .and_then(|s| s.reason.as_ref().map(|r| sentence(Some(r), s.message.as_deref()))),
+            reason: status.and_then(|s| {
+                s.reason
+                    .as_ref()
+                    .map(|r| sentence(Some(r), s.message.as_deref()))
+            }),
         }
     }
 }
@@ -233,14 +255,20 @@ impl From<&Pod> for ChildPod {
 fn waiting(container: Option<&ContainerStatus>) -> Option<String> {
     let waiting = container?.state.as_ref()?.waiting.as_ref()?;
     // The normal way up is no reason to show.
-    let reason = waiting.reason.as_deref().filter(|r| {
-        !matches!(*r, "ContainerCreating" | "PodInitializing")
-    })?;
+    let reason = waiting
+        .reason
+        .as_deref()
+        .filter(|r| !matches!(*r, "ContainerCreating" | "PodInitializing"))?;
     Some(sentence(Some(reason), waiting.message.as_deref()))
 }
 
 fn sentence(reason: Option<&str>, message: Option<&str>) -> String {
-    [reason, message].into_iter().flatten().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(": ")
+    [reason, message]
+        .into_iter()
+        .flatten()
+        .filter(|s| !s.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Whether `job` is the Job of that run and attempt of that EtlJob, so that a
@@ -248,7 +276,10 @@ fn sentence(reason: Option<&str>, message: Option<&str>) -> String {
 pub fn is_own(job: &Job, owner_uid: &str, run: u32, attempt: u32) -> bool {
     let label = |name: &str| job.labels().get(name).map(String::as_str);
     job.metadata.deletion_timestamp.is_none()
-        && job.owner_references().iter().any(|owner| owner.uid == owner_uid)
+        && job
+            .owner_references()
+            .iter()
+            .any(|owner| owner.uid == owner_uid)
         && label(labels::RUN) == Some(run.to_string().as_str())
         && label(labels::ATTEMPT) == Some(attempt.to_string().as_str())
 }

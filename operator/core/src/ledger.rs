@@ -99,15 +99,25 @@ pub struct LedgerRecord {
 /// The next revision: never goes back, not even after an etcd restore or on a
 /// clock that does.
 pub fn next_revision(previous: Option<i64>, now: Timestamp) -> i64 {
-    previous.map_or(0, |previous| previous + 1).max(now.as_millisecond())
+    previous
+        .map_or(0, |previous| previous + 1)
+        .max(now.as_millisecond())
 }
 
 /// The records of all runs that the status knows, oldest first. Empty before
 /// the first run.
 pub fn records(job: &EtlJob, settings: &Settings) -> Vec<LedgerRecord> {
-    let Some(status) = &job.status else { return Vec::new() };
-    let Some(revision) = status.revision else { return Vec::new() };
-    let identity = Identity { job, settings, revision };
+    let Some(status) = &job.status else {
+        return Vec::new();
+    };
+    let Some(revision) = status.revision else {
+        return Vec::new();
+    };
+    let identity = Identity {
+        job,
+        settings,
+        revision,
+    };
     let closed = status.runs.iter().map(|run| identity.closed(run));
     let present = status.run.as_ref().map(|run| identity.present(run, status));
     closed.chain(present).collect()
@@ -136,7 +146,11 @@ struct Identity<'a> {
 impl Identity<'_> {
     fn base(&self, run: u32, start_time: Timestamp) -> LedgerRecord {
         let namespace = namespace(self.job);
-        let job = format!("{}/{namespace}/{}", self.settings.cluster, self.job.name_any());
+        let job = format!(
+            "{}/{namespace}/{}",
+            self.settings.cluster,
+            self.job.name_any()
+        );
         let uid = self.job.uid().unwrap_or_default();
         LedgerRecord {
             file_id: format!("{job}/{uid}/{run}"),
@@ -197,9 +211,19 @@ impl Identity<'_> {
                 truncate(&mut message, MESSAGE_LIMIT);
                 message
             }),
-            attempt: status.attempt.as_ref().map(|attempt| attempt.number).or(last),
-            category: status.last_failure.as_ref().map(|failure| failure.category.clone()),
-            manifest: status.output.as_ref().map(|output| output.manifest_uri.clone()),
+            attempt: status
+                .attempt
+                .as_ref()
+                .map(|attempt| attempt.number)
+                .or(last),
+            category: status
+                .last_failure
+                .as_ref()
+                .map(|failure| failure.category.clone()),
+            manifest: status
+                .output
+                .as_ref()
+                .map(|output| output.manifest_uri.clone()),
             output_file_path: status
                 .output
                 .as_ref()

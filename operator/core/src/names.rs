@@ -20,7 +20,13 @@ pub fn child_job(job: &str, uid: &str, run: u32, attempt: u32) -> String {
     let prefix: String = job
         .chars()
         .take(PREFIX_LIMIT)
-        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let digest = Sha256::digest(format!("{uid}/{run}/{attempt}"));
     format!("{}-{}", prefix.trim_matches('-'), base32(&digest[..7], 10))
@@ -47,7 +53,10 @@ mod tests {
         for job in ["a", "x.y.z", &"n".repeat(63), "-odd-"] {
             let name = child_job(job, "uid", 1, 1);
             assert!(name.len() <= 63, "{name}");
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+            assert!(
+                name.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            );
             assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
         }
     }

@@ -3,7 +3,9 @@
 /// Bytes that a quantity such as `512Mi`, `1.5G` or `1e9` stands for, rounded
 /// up as Kubernetes does. `None` when it is not a quantity.
 pub(crate) fn bytes(text: &str) -> Option<u64> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let number: f64 = number.parse().ok()?;
     let factor = match suffix {

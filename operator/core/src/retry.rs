@@ -40,14 +40,22 @@ mod tests {
 
     #[test]
     fn without_jitter_the_delay_doubles_up_to_its_maximum() {
-        let backoff = Backoff { jitter_percent: 0, max_seconds: 60, ..Backoff::default() };
+        let backoff = Backoff {
+            jitter_percent: 0,
+            max_seconds: 60,
+            ..Backoff::default()
+        };
         let delays: Vec<f64> = (1..=5).map(|n| seconds(&backoff, n)).collect();
         assert_eq!(delays, [10.0, 20.0, 40.0, 60.0, 60.0]);
     }
 
     #[test]
     fn jitter_differs_between_jobs_and_failures_but_not_between_passes() {
-        let backoff = Backoff { factor: 1, jitter_percent: 100, ..Backoff::default() };
+        let backoff = Backoff {
+            factor: 1,
+            jitter_percent: 100,
+            ..Backoff::default()
+        };
         assert_eq!(delay(&backoff, "a", 1, 1), delay(&backoff, "a", 1, 1));
         assert_ne!(delay(&backoff, "a", 1, 1), delay(&backoff, "b", 1, 1));
         assert_ne!(delay(&backoff, "a", 1, 1), delay(&backoff, "a", 1, 2));

@@ -40,8 +40,18 @@ pub fn validate(spec: &EtlJobSpec, reach: Reach) -> Vec<SpecProblem> {
     output(&mut problems, &spec.output, reach);
     let retry = &spec.retry_policy;
     problems.range("spec.retryPolicy.maxAttempts", retry.max_attempts, 1, 100);
-    problems.range("spec.retryPolicy.backoff.factor", retry.backoff.factor, 1, 10);
-    problems.range("spec.retryPolicy.backoff.jitterPercent", retry.backoff.jitter_percent, 0, 100);
+    problems.range(
+        "spec.retryPolicy.backoff.factor",
+        retry.backoff.factor,
+        1,
+        10,
+    );
+    problems.range(
+        "spec.retryPolicy.backoff.jitterPercent",
+        retry.backoff.jitter_percent,
+        0,
+        100,
+    );
     problems.check(
         "spec.retryPolicy.backoff.maxSeconds",
         retry.backoff.max_seconds >= retry.backoff.initial_seconds,
@@ -69,7 +79,10 @@ struct Problems(Vec<SpecProblem>);
 impl Problems {
     fn check(&mut self, path: &'static str, fine: bool, message: impl FnOnce() -> String) {
         if !fine {
-            self.0.push(SpecProblem { path, message: message() });
+            self.0.push(SpecProblem {
+                path,
+                message: message(),
+            });
         }
     }
 
@@ -92,17 +105,19 @@ fn source(problems: &mut Problems, source: &Source, reach: Reach) {
         "include, exclude, modifiedAfter and modifiedBefore need a prefix: let uri end in /"
             .to_owned()
     });
-    let pins =
-        source.version_id.is_some() || source.etag.is_some() || source.sequencer.is_some();
+    let pins = source.version_id.is_some() || source.etag.is_some() || source.sequencer.is_some();
     problems.check("spec.source", !prefix || !pins, || {
         "versionId, etag and sequencer pin one object: uri must not end in /".to_owned()
     });
-    for (path, globs) in
-        [("spec.source.include", &source.include), ("spec.source.exclude", &source.exclude)]
-    {
+    for (path, globs) in [
+        ("spec.source.include", &source.include),
+        ("spec.source.exclude", &source.exclude),
+    ] {
         for glob in globs {
             if let Err(error) = Glob::new(glob) {
-                problems.check(path, false, || format!("{glob:?} is not a glob: {}", error.kind()));
+                problems.check(path, false, || {
+                    format!("{glob:?} is not a glob: {}", error.kind())
+                });
             }
         }
     }
@@ -143,15 +158,23 @@ fn location(problems: &mut Problems, path: &'static str, uri: &str, reach: Reach
             format!("must hold an absolute path, as file:///data/in/, is {uri:?}")
         });
     } else {
-        let known = if reach == Reach::Local { "s3:// or file://" } else { "s3://" };
-        problems.check(path, false, || format!("must start with {known}, is {uri:?}"));
+        let known = if reach == Reach::Local {
+            "s3:// or file://"
+        } else {
+            "s3://"
+        };
+        problems.check(path, false, || {
+            format!("must start with {known}, is {uri:?}")
+        });
     }
 }
 
 fn is_bucket(name: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     (3..=63).contains(&name.len())
-        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
+        && name
+            .chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
         && edge(name.chars().next())
         && edge(name.chars().last())
 }
@@ -160,7 +183,9 @@ fn template(problems: &mut Problems, template: &str) {
     const PATH: &str = "spec.output.keyTemplate";
     let mut rest = template;
     while let Some(start) = rest.find(['{', '}']) {
-        let end = rest[start..].find('}').map(|end| start + end + 1).unwrap_or(rest.len());
+        let end = rest[start..]
+            .find('}')
+            .map_or(rest.len(), |end| start + end + 1);
         let placeholder = &rest[start..end];
         let known = ["{yyyy}", "{mm}", "{dd}", "{stem}", "{dir}", "{name}"];
         problems.check(PATH, known.contains(&placeholder), || {
@@ -168,10 +193,14 @@ fn template(problems: &mut Problems, template: &str) {
         });
         rest = &rest[end..];
     }
-    problems.check(PATH, !template.is_empty() && !template.ends_with('/'), || {
-        "must end in a file name".to_owned()
-    });
-    let climbs = template.split('/').any(|segment| segment == "." || segment == "..");
+    problems.check(
+        PATH,
+        !template.is_empty() && !template.ends_with('/'),
+        || "must end in a file name".to_owned(),
+    );
+    let climbs = template
+        .split('/')
+        .any(|segment| segment == "." || segment == "..");
     problems.check(PATH, !template.starts_with('/') && !climbs, || {
         "must be a relative key without . and .. segments".to_owned()
     });

@@ -69,7 +69,12 @@ fn without_defaults(value: Value, default: &Value) -> Value {
 
 /// `<cluster>/<namespace>/EtlJob/<name>`: who may replace an output object.
 pub fn owner(job: &EtlJob, settings: &Settings) -> String {
-    format!("{}/{}/EtlJob/{}", settings.cluster, namespace(job), job.name_any())
+    format!(
+        "{}/{}/EtlJob/{}",
+        settings.cluster,
+        namespace(job),
+        job.name_any()
+    )
 }
 
 pub(crate) fn namespace(job: &EtlJob) -> String {
@@ -101,7 +106,11 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
         attempt: attempt.number,
         // One shard is enough to read a manifest.
         shards: if attempt.settle { 1 } else { run.shards },
-        mode: if attempt.settle { Mode::Settle } else { Mode::Convert },
+        mode: if attempt.settle {
+            Mode::Settle
+        } else {
+            Mode::Convert
+        },
         active_deadline_seconds: u64::from(spec.execution.active_deadline_seconds),
         memory_limit_bytes: memory_limit(spec, settings),
         source: etl_contract::Source {
@@ -126,7 +135,10 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
                 .output
                 .tags
                 .iter()
-                .map(|(key, value)| Tag { key: key.clone(), value: value.clone() })
+                .map(|(key, value)| Tag {
+                    key: key.clone(),
+                    value: value.clone(),
+                })
                 .collect(),
         },
         storage: settings.storage.clone(),
@@ -134,7 +146,11 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
 }
 
 fn memory_limit(spec: &EtlJobSpec, settings: &Settings) -> Option<u64> {
-    let resources = spec.worker.resources.as_ref().or(settings.worker.resources.as_ref())?;
+    let resources = spec
+        .worker
+        .resources
+        .as_ref()
+        .or(settings.worker.resources.as_ref())?;
     match resources.limits.as_ref()?.memory.as_ref()? {
         IntOrString::Int(bytes) => u64::try_from(*bytes).ok(),
         IntOrString::String(text) => quantity::bytes(text),
@@ -154,7 +170,8 @@ mod tests {
     /// run finished work again.
     #[test]
     fn hashes_never_change_between_versions() {
-        let minimal = json!({"source": {"uri": "s3://raw/a.parquet"}, "output": {"uri": "s3://out/"}});
+        let minimal =
+            json!({"source": {"uri": "s3://raw/a.parquet"}, "output": {"uri": "s3://out/"}});
         assert_eq!(
             hash(minimal),
             "v1:63e78d6ea429a30f1ab42f4bf5bbc304b0f70e4ee014627e927fc3150ab44121"
@@ -174,7 +191,8 @@ mod tests {
 
     #[test]
     fn defaults_written_out_and_fields_beside_the_work_change_nothing() {
-        let short = json!({"source": {"uri": "s3://raw/a.parquet"}, "output": {"uri": "s3://out/"}});
+        let short =
+            json!({"source": {"uri": "s3://raw/a.parquet"}, "output": {"uri": "s3://out/"}});
         let long = json!({
             "source": {"uri": "s3://raw/a.parquet"},
             "output": {"uri": "s3://out/", "keyTemplate": "{yyyy}/{mm}/{dd}/{stem}.json",

@@ -97,7 +97,10 @@ impl Category {
     /// The category that a worker's own exit code names, `None` for 0 and for
     /// codes that are not the worker's (137, 143, 101...).
     pub fn from_exit_code(code: i32) -> Option<Category> {
-        Category::ALL.iter().copied().find(|c| i32::from(c.exit_code()) == code)
+        Category::ALL
+            .iter()
+            .copied()
+            .find(|c| i32::from(c.exit_code()) == code)
     }
 
     /// Exit codes that no retry can mend, ascending: the child Job fails at

@@ -101,7 +101,10 @@ impl RunReport {
             // the limit is halved rather than computed.
             if let Outcome::Failed(failure) = &mut report.outcome {
                 truncate(&mut failure.message, limit);
-                for text in [&mut failure.object, &mut failure.hint].into_iter().flatten() {
+                for text in [&mut failure.object, &mut failure.hint]
+                    .into_iter()
+                    .flatten()
+                {
                     truncate(text, limit / 2);
                 }
             }
@@ -170,8 +173,10 @@ mod tests {
         for message in ["é".repeat(9000), "\u{1}".repeat(9000)] {
             let text = failed(message).to_json();
             assert!(text.len() <= REPORT_LIMIT_BYTES, "{}", text.len());
-            let Some(RunReport { outcome: Outcome::Failed(failure), .. }) =
-                RunReport::from_json(&text)
+            let Some(RunReport {
+                outcome: Outcome::Failed(failure),
+                ..
+            }) = RunReport::from_json(&text)
             else {
                 panic!("unreadable after the cut");
             };

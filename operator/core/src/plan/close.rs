@@ -1,8 +1,7 @@
 //! Closing an attempt, and what that means for the run.
 
 use etl_api::{
-    Attempt, AttemptRecord, LastFailure, OutputStatus, Phase, Run, RunRecord, Settle,
-    SettleReason,
+    Attempt, AttemptRecord, LastFailure, OutputStatus, Phase, Run, RunRecord, Settle, SettleReason,
 };
 use etl_contract::{Action, Category, OutputLocation, Statistics, truncate};
 
@@ -49,7 +48,11 @@ pub(super) fn complete(
         manifest_uri: output.manifest_uri,
         first_object_uri: output.first_object_uri,
     });
-    let objects = if statistics.output_objects == 1 { "object" } else { "objects" };
+    let objects = if statistics.output_objects == 1 {
+        "object"
+    } else {
+        "objects"
+    };
     let message = format!(
         "{} rows in {} {objects}",
         statistics.rows_written, statistics.output_objects
@@ -64,13 +67,25 @@ pub(super) fn report_lost(draft: &mut Draft<'_>, attempt: &Attempt) {
         settle_failed(draft, attempt, "the look-up's own report was lost");
         return;
     }
-    record(draft, attempt, "ReportLost", false, "the Job succeeded, but its reports are lost");
+    record(
+        draft,
+        attempt,
+        "ReportLost",
+        false,
+        "the Job succeeded, but its reports are lost",
+    );
     settle(draft, SettleReason::ReportLost);
 }
 
 /// A look-up found no manifest.
 pub(super) fn no_manifest(draft: &mut Draft<'_>, attempt: &Attempt) {
-    record(draft, attempt, "NoManifest", false, "the run has no manifest");
+    record(
+        draft,
+        attempt,
+        "NoManifest",
+        false,
+        "the run has no manifest",
+    );
     let settled = draft.status.run.as_mut().and_then(|run| run.settle.take());
     match settled.map(|settle| settle.reason) {
         Some(SettleReason::LastAttemptLost) => finish_failed(draft),
@@ -96,7 +111,13 @@ pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
         return;
     }
     if cause.category == Category::Superseded {
-        record(draft, attempt, cause.category.as_str(), false, &cause.message);
+        record(
+            draft,
+            attempt,
+            cause.category.as_str(),
+            false,
+            &cause.message,
+        );
         finish_complete(draft, "Superseded", cause.message);
         return;
     }
@@ -112,7 +133,9 @@ pub(super) fn name_taken(draft: &mut Draft<'_>, attempt: &Attempt) {
 
 /// Counts a failure and decides what follows.
 fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
-    let Some(mut run) = draft.status.run.clone() else { return };
+    let Some(mut run) = draft.status.run.clone() else {
+        return;
+    };
     let policy = draft.job.spec.retry_policy.clone();
     let free = cause.category.action() == Action::RetryFree && run.free_attempts < FREE_ATTEMPTS;
     if free {
@@ -129,11 +152,20 @@ fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     };
     let reported = cause.reported;
     let changed = cause.category == Category::SourceChanged;
-    record(draft, attempt, cause.category.as_str(), !free, &cause.message);
+    record(
+        draft,
+        attempt,
+        cause.category.as_str(),
+        !free,
+        &cause.message,
+    );
     draft.status.last_failure = Some(last_failure(&cause, reason));
     draft.warn(
         "AttemptFailed",
-        format!("Attempt {} failed: {}: {}", attempt.number, cause.category, cause.message),
+        format!(
+            "Attempt {} failed: {}: {}",
+            attempt.number, cause.category, cause.message
+        ),
     );
     draft.status.run = Some(run.clone());
     if retryable && !exhausted {
@@ -186,7 +218,11 @@ fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32) {
         closed.backoff_seconds = u32::try_from((delay.as_millis() + 999) / 1000).ok();
     }
     draft.status.next_attempt_time = Some(next);
-    let category = draft.status.last_failure.as_ref().map(|f| f.category.clone());
+    let category = draft
+        .status
+        .last_failure
+        .as_ref()
+        .map(|f| f.category.clone());
     draft.stand(Standing {
         phase: Phase::Retrying,
         reason: "Retrying".to_owned(),
@@ -213,8 +249,12 @@ fn settle(draft: &mut Draft<'_>, reason: SettleReason) {
 /// for ever.
 fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, message: &str) {
     record(draft, attempt, "LookUpFailed", false, message);
-    let Some(run) = draft.status.run.as_mut() else { return };
-    let Some(settle) = run.settle.as_mut() else { return };
+    let Some(run) = draft.status.run.as_mut() else {
+        return;
+    };
+    let Some(settle) = run.settle.as_mut() else {
+        return;
+    };
     settle.tries += 1;
     run.free_attempts += 1;
     let (reason, tries) = (settle.reason, settle.tries);
@@ -262,16 +302,22 @@ fn finish_complete(draft: &mut Draft<'_>, reason: &str, message: String) {
 fn finish_failed(draft: &mut Draft<'_>) {
     close_run(draft);
     let failure = draft.status.last_failure.clone();
-    let (category, message) =
-        failure.as_ref().map_or(("Internal", ""), |f| (f.category.as_str(), f.message.as_str()));
+    let (category, message) = failure.as_ref().map_or(("Internal", ""), |f| {
+        (f.category.as_str(), f.message.as_str())
+    });
     let exhausted = draft
         .status
         .run
         .as_ref()
         .is_some_and(|run| run.failures >= draft.job.spec.retry_policy.max_attempts);
-    let final_category =
-        category.parse::<Category>().is_ok_and(|category| !retryable(draft, category));
-    let reason = if final_category || !exhausted { "NotRetryable" } else { "RetriesExhausted" };
+    let final_category = category
+        .parse::<Category>()
+        .is_ok_and(|category| !retryable(draft, category));
+    let reason = if final_category || !exhausted {
+        "NotRetryable"
+    } else {
+        "RetriesExhausted"
+    };
     let message = format!("{category}: {message}");
     if let Some(failure) = draft.status.last_failure.as_mut() {
         failure.reason = reason.to_owned();
@@ -294,11 +340,9 @@ fn close_run(draft: &mut Draft<'_>) {
 }
 
 fn took(draft: &Draft<'_>) -> String {
-    draft
-        .status
-        .run
-        .as_ref()
-        .map_or_else(String::new, |run| human(draft.now.duration_since(run.start_time)))
+    draft.status.run.as_ref().map_or_else(String::new, |run| {
+        human(draft.now.duration_since(run.start_time))
+    })
 }
 
 /// Moves the open attempt to the closed ones.
@@ -332,7 +376,13 @@ fn last_failure(cause: &Cause, reason: &str) -> LastFailure {
         message: cut(&cause.message, FAILURE_MESSAGE_LIMIT),
         exit_code: cause.exit_code,
         shard: cause.shard,
-        object: cause.object.as_deref().map(|object| cut(object, FAILURE_OBJECT_LIMIT)),
-        hint: cause.hint.as_deref().map(|hint| cut(hint, FAILURE_HINT_LIMIT)),
+        object: cause
+            .object
+            .as_deref()
+            .map(|object| cut(object, FAILURE_OBJECT_LIMIT)),
+        hint: cause
+            .hint
+            .as_deref()
+            .map(|hint| cut(hint, FAILURE_HINT_LIMIT)),
     }
 }

@@ -38,7 +38,10 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.status.run.as_ref().is_some_and(|run| run.completion_time.is_some())
+        self.status
+            .run
+            .as_ref()
+            .is_some_and(|run| run.completion_time.is_some())
     }
 
     /// The earliest of all requests counts.
@@ -47,15 +50,26 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn delete(&mut self, child: &ChildJob) {
-        self.actions.push(Action::Delete { name: child.name.clone(), uid: child.uid.clone() });
+        self.actions.push(Action::Delete {
+            name: child.name.clone(),
+            uid: child.uid.clone(),
+        });
     }
 
     pub(super) fn tell(&mut self, reason: &'static str, note: impl Into<String>) {
-        self.events.push(Event { severity: Severity::Normal, reason, note: note.into() });
+        self.events.push(Event {
+            severity: Severity::Normal,
+            reason,
+            note: note.into(),
+        });
     }
 
     pub(super) fn warn(&mut self, reason: &'static str, note: impl Into<String>) {
-        self.events.push(Event { severity: Severity::Warning, reason, note: note.into() });
+        self.events.push(Event {
+            severity: Severity::Warning,
+            reason,
+            note: note.into(),
+        });
     }
 
     pub(super) fn stand(&mut self, standing: Standing) {
@@ -68,7 +82,9 @@ impl<'a> Draft<'a> {
         let closed = self.status.attempts.iter();
         let closed =
             closed.map(|a| names::child_job(&self.job.name_any(), &self.uid, a.run, a.number));
-        closed.chain(self.status.attempt.iter().map(|open| open.job_name.clone())).collect()
+        closed
+            .chain(self.status.attempt.iter().map(|open| open.job_name.clone()))
+            .collect()
     }
 
     /// The run that is under way, opened now if there is none. What it needs
@@ -106,17 +122,34 @@ impl<'a> Draft<'a> {
         };
         let first = number == 1;
         let (reason, message) = if attempt.settle {
-            ("LookingUp", format!("looking up how attempt {} ended, as Job {}", number - 1, attempt.job_name))
+            (
+                "LookingUp",
+                format!(
+                    "looking up how attempt {} ended, as Job {}",
+                    number - 1,
+                    attempt.job_name
+                ),
+            )
         } else {
-            ("Starting", format!("attempt {number} is starting as Job {}", attempt.job_name))
+            (
+                "Starting",
+                format!("attempt {number} is starting as Job {}", attempt.job_name),
+            )
         };
         if first {
-            self.tell("Started", format!("Run {} started with Job {}", run.number, attempt.job_name));
+            self.tell(
+                "Started",
+                format!("Run {} started with Job {}", run.number, attempt.job_name),
+            );
         }
         self.status.next_attempt_time = None;
         self.status.attempt = Some(attempt.clone());
         self.stand(Standing {
-            phase: if first { Phase::Pending } else { Phase::Retrying },
+            phase: if first {
+                Phase::Pending
+            } else {
+                Phase::Retrying
+            },
             reason: reason.to_owned(),
             message,
             stalled: false,
@@ -141,7 +174,11 @@ impl<'a> Draft<'a> {
     pub(super) fn wake_for_start(&mut self, attempt: &Attempt) {
         let explain = attempt.start_time + crate::facts::START_PATIENCE;
         let deadline = self.start_deadline(attempt);
-        self.wake_at(if self.now < explain { explain.min(deadline) } else { deadline });
+        self.wake_at(if self.now < explain {
+            explain.min(deadline)
+        } else {
+            deadline
+        });
     }
 
     pub(super) fn start_deadline(&self, attempt: &Attempt) -> Timestamp {
@@ -152,7 +189,9 @@ impl<'a> Draft<'a> {
     /// When the worker stops by itself: it neither writes nor commits later.
     pub(super) fn worker_deadline(&self, attempt: &Attempt) -> Timestamp {
         let seconds = self.job.spec.execution.active_deadline_seconds;
-        let start = attempt.running_time.unwrap_or_else(|| self.start_deadline(attempt));
+        let start = attempt
+            .running_time
+            .unwrap_or_else(|| self.start_deadline(attempt));
         start + SignedDuration::from_secs(i64::from(seconds))
     }
 
@@ -169,6 +208,11 @@ impl<'a> Draft<'a> {
             self.status.revision = Some(ledger::next_revision(before.revision, self.now));
             self.status
         });
-        Plan { status, actions: self.actions, events: self.events, wake: self.wake }
+        Plan {
+            status,
+            actions: self.actions,
+            events: self.events,
+            wake: self.wake,
+        }
     }
 }

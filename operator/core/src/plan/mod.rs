@@ -119,7 +119,11 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
     } else if !problems.is_empty() {
         // Row 9.
         stall(draft, &problems);
-    } else if let Some(next) = draft.status.next_attempt_time.filter(|next| draft.now < *next) {
+    } else if let Some(next) = draft
+        .status
+        .next_attempt_time
+        .filter(|next| draft.now < *next)
+    {
         // Row 14: an early pass changes and counts nothing.
         draft.wake_at(next);
     } else {
@@ -131,7 +135,11 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
 /// Row 2: a Job of this EtlJob that is alive and not the open attempt's is
 /// deleted, and nothing else happens until it is gone. Returns whether to wait.
 fn strays(draft: &mut Draft<'_>, seen: &Observed) -> bool {
-    let open = draft.status.attempt.as_ref().map(|attempt| attempt.job_name.clone());
+    let open = draft
+        .status
+        .attempt
+        .as_ref()
+        .map(|attempt| attempt.job_name.clone());
     let limit = SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE;
     let mut wait = false;
     for child in &seen.jobs {
@@ -157,8 +165,11 @@ fn strays(draft: &mut Draft<'_>, seen: &Observed) -> bool {
 
 /// Keeps the newest finished Jobs for their logs and deletes the others.
 fn old_jobs(draft: &mut Draft<'_>, seen: &Observed) {
-    let mut finished: Vec<&ChildJob> =
-        seen.jobs.iter().filter(|job| job.is_finished() && job.deleting.is_none()).collect();
+    let mut finished: Vec<&ChildJob> = seen
+        .jobs
+        .iter()
+        .filter(|job| job.is_finished() && job.deleting.is_none())
+        .collect();
     if finished.len() <= JOBS_KEPT {
         return;
     }
@@ -172,16 +183,24 @@ fn old_jobs(draft: &mut Draft<'_>, seen: &Observed) {
 
 /// Row 8: nothing is left to do for a finished run but to let it go in time.
 fn time_to_live(draft: &mut Draft<'_>, seen: &Observed) {
-    let Some(ttl) = draft.job.spec.ttl_seconds_after_finished else { return };
-    let Some(end) = draft.status.run.as_ref().and_then(|run| run.completion_time) else { return };
+    let Some(ttl) = draft.job.spec.ttl_seconds_after_finished else {
+        return;
+    };
+    let Some(end) = draft
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.completion_time)
+    else {
+        return;
+    };
     let due = end + SignedDuration::from_secs(i64::from(ttl));
     if draft.now < due {
         draft.wake_at(due);
         return;
     }
     // The ledger must have the result before its source disappears.
-    let recorded =
-        !draft.settings.ledger || seen.mirrored_revision >= draft.status.revision;
+    let recorded = !draft.settings.ledger || seen.mirrored_revision >= draft.status.revision;
     if recorded {
         draft.actions.push(Action::DeleteSelf);
     } else {
@@ -191,7 +210,11 @@ fn time_to_live(draft: &mut Draft<'_>, seen: &Observed) {
 
 /// Row 9: nothing is started from a spec that cannot be worked on.
 fn stall(draft: &mut Draft<'_>, problems: &[SpecProblem]) {
-    let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let message = problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
     let failure = etl_api::LastFailure {
         category: Category::InvalidSpec.as_str().to_owned(),
         reason: "InvalidSpec".to_owned(),

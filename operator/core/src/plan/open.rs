@@ -40,7 +40,13 @@ pub(super) fn decide(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed) 
         (JobState::Failing, _) => draft.wake_at(draft.worker_deadline(attempt) + DEADLINE_SLACK),
         // Rows 10 and 12.
         (JobState::Active, pods) => {
-            active(draft, attempt, child, pods.as_deref().unwrap_or(&[]), &seen.warnings);
+            active(
+                draft,
+                attempt,
+                child,
+                pods.as_deref().unwrap_or(&[]),
+                &seen.warnings,
+            );
         }
     }
 }
@@ -68,7 +74,12 @@ fn succeeded(draft: &mut Draft<'_>, attempt: &Attempt, pods: &[ChildPod]) {
 /// Row 3 while the Job is there.
 fn ending(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) {
     let Some(ending) = &attempt.ending else {
-        end(draft, attempt, EndingReason::WorkerLost, "its Job was deleted by somebody else");
+        end(
+            draft,
+            attempt,
+            EndingReason::WorkerLost,
+            "its Job was deleted by somebody else",
+        );
         return;
     };
     let limit = gone_limit(draft, attempt);
@@ -107,9 +118,10 @@ fn cause_of(ending: &Ending) -> Cause {
             Category::Disrupted,
             "use steadier nodes: spec.worker.nodeSelector or priorityClassName",
         ),
-        EndingReason::WorkerLost => {
-            (Category::WorkerLost, "find out who deletes Jobs of the operator")
-        }
+        EndingReason::WorkerLost => (
+            Category::WorkerLost,
+            "find out who deletes Jobs of the operator",
+        ),
     };
     Cause::seen(category, ending.message.clone()).with_hint(hint)
 }
@@ -177,7 +189,10 @@ fn intended(draft: &mut Draft<'_>, attempt: &Attempt, refusal: Option<&Refusal>)
 
 /// No worker has ever run, so there is nothing to look up.
 fn certain(cause: Cause) -> Cause {
-    Cause { reported: true, ..cause }
+    Cause {
+        reported: true,
+        ..cause
+    }
 }
 
 /// Rows 10 and 12.
@@ -217,11 +232,19 @@ fn active(
 }
 
 fn most_disrupted(pods: &[ChildPod]) -> Option<(u32, usize)> {
-    let disrupted: Vec<u32> =
-        pods.iter().filter(|pod| pod.disrupted.is_some()).filter_map(|pod| pod.shard).collect();
+    let disrupted: Vec<u32> = pods
+        .iter()
+        .filter(|pod| pod.disrupted.is_some())
+        .filter_map(|pod| pod.shard)
+        .collect();
     disrupted
         .iter()
-        .map(|shard| (*shard, disrupted.iter().filter(|other| *other == shard).count()))
+        .map(|shard| {
+            (
+                *shard,
+                disrupted.iter().filter(|other| *other == shard).count(),
+            )
+        })
         .max_by_key(|(_, count)| *count)
 }
 
@@ -237,7 +260,10 @@ fn running(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) {
     draft.stand(Standing {
         phase: Phase::Running,
         reason: "Running".to_owned(),
-        message: format!("attempt {} runs as Job {}", attempt.number, attempt.job_name),
+        message: format!(
+            "attempt {} runs as Job {}",
+            attempt.number, attempt.job_name
+        ),
         stalled: false,
     });
     draft.wake_at(deadline);
@@ -264,7 +290,11 @@ fn unstarted(
         return;
     }
     if let Some(why) = why {
-        waiting(draft, "PodNotStarted", format!("attempt {}: {why}", attempt.number));
+        waiting(
+            draft,
+            "PodNotStarted",
+            format!("attempt {}: {why}", attempt.number),
+        );
     }
     draft.wake_for_start(attempt);
 }
@@ -276,14 +306,26 @@ fn waiting(draft: &mut Draft<'_>, reason: &'static str, message: String) {
     if !shown {
         draft.warn(reason, message.clone());
     }
-    draft.stand(Standing { phase, reason: reason.to_owned(), message, stalled: false });
+    draft.stand(Standing {
+        phase,
+        reason: reason.to_owned(),
+        message,
+        stalled: false,
+    });
 }
 
 /// Row 10: the reason is recorded before anything is deleted, so that it is
 /// still known when the Job is gone.
 fn end(draft: &mut Draft<'_>, attempt: &Attempt, reason: EndingReason, message: &str) {
-    let ending = Ending { reason, message: message.to_owned(), since: draft.now };
-    let open = Attempt { ending: Some(ending), ..attempt.clone() };
+    let ending = Ending {
+        reason,
+        message: message.to_owned(),
+        since: draft.now,
+    };
+    let open = Attempt {
+        ending: Some(ending),
+        ..attempt.clone()
+    };
     draft.wake_at(gone_limit(draft, &open));
     draft.status.attempt = Some(open);
     let phase = draft.status.phase.unwrap_or(Phase::Pending);

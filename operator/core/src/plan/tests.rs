@@ -1,8 +1,6 @@
 //! The decision table, row by row, with a fixed clock.
 
-use etl_api::{
-    ConditionType, EndingReason, EtlJob, EtlJobStatus, Phase, SettleReason,
-};
+use etl_api::{ConditionType, EndingReason, EtlJob, EtlJobStatus, Phase, SettleReason};
 use etl_contract::{
     CONTRACT_VERSION, Category, Failure, Mode, Outcome, OutputLocation, RunReport, Statistics,
     Storage,
@@ -56,7 +54,10 @@ impl Subject {
         job.metadata.uid = Some(UID.into());
         job.metadata.generation = Some(1);
         job.metadata.creation_timestamp = Some(Time(at(-5)));
-        Subject { job, last: Plan::default() }
+        Subject {
+            job,
+            last: Plan::default(),
+        }
     }
 
     fn started() -> Self {
@@ -67,8 +68,18 @@ impl Subject {
 
     fn running() -> Self {
         let mut subject = Subject::started();
-        let jobs = vec![ChildJob { active: 1, ready: 1, ..subject.child(JobState::Active) }];
-        subject.pass(&Observed { jobs, ..Observed::default() }, 2);
+        let jobs = vec![ChildJob {
+            active: 1,
+            ready: 1,
+            ..subject.child(JobState::Active)
+        }];
+        subject.pass(
+            &Observed {
+                jobs,
+                ..Observed::default()
+            },
+            2,
+        );
         subject
     }
 
@@ -120,7 +131,10 @@ impl Subject {
     }
 
     fn failed(&self, exit_code: i32, outcome: Option<Outcome>) -> Observed {
-        let state = JobState::Failed { reason: "FailedIndexes".into(), message: String::new() };
+        let state = JobState::Failed {
+            reason: "FailedIndexes".into(),
+            message: String::new(),
+        };
         Observed {
             jobs: vec![self.child(state)],
             pods: Some(vec![self.pod(0, exit_code, outcome)]),
@@ -129,9 +143,16 @@ impl Subject {
     }
 
     fn failed_as(&self, category: Category) -> Observed {
-        let failure =
-            Failure { category, message: "because".into(), object: None, hint: None };
-        self.failed(i32::from(category.exit_code()), Some(Outcome::Failed(failure)))
+        let failure = Failure {
+            category,
+            message: "because".into(),
+            object: None,
+            hint: None,
+        };
+        self.failed(
+            i32::from(category.exit_code()),
+            Some(Outcome::Failed(failure)),
+        )
     }
 
     fn lost(&self) -> Observed {
@@ -139,7 +160,10 @@ impl Subject {
     }
 
     fn gone(&self) -> Observed {
-        Observed { confirmed_gone: true, ..Observed::default() }
+        Observed {
+            confirmed_gone: true,
+            ..Observed::default()
+        }
     }
 
     fn pod(&self, shard: u32, exit_code: i32, outcome: Option<Outcome>) -> ChildPod {
@@ -160,7 +184,11 @@ impl Subject {
             shard: Some(shard),
             started: true,
             succeeded: exit_code == 0,
-            terminated: Some(Terminated { exit_code, reason: None, message }),
+            terminated: Some(Terminated {
+                exit_code,
+                reason: None,
+                message,
+            }),
             ..ChildPod::default()
         }
     }
@@ -170,7 +198,11 @@ impl Subject {
     }
 
     fn deletes(&self) -> usize {
-        self.last.actions.iter().filter(|a| matches!(a, Action::Delete { .. })).count()
+        self.last
+            .actions
+            .iter()
+            .filter(|a| matches!(a, Action::Delete { .. }))
+            .count()
     }
 
     fn mode(&self) -> Option<Mode> {
@@ -182,7 +214,11 @@ impl Subject {
 
     fn reason(&self, kind: ConditionType) -> &str {
         let conditions = &self.status().conditions;
-        &conditions.iter().find(|c| c.type_ == kind.as_str()).unwrap().reason
+        &conditions
+            .iter()
+            .find(|c| c.type_ == kind.as_str())
+            .unwrap()
+            .reason
     }
 }
 
@@ -209,7 +245,11 @@ fn merge(base: &mut Value, changes: Value) {
 
 fn complete() -> Option<Outcome> {
     Some(Outcome::Complete {
-        statistics: Statistics { rows_read: 7, rows_written: 7, ..Statistics::default() },
+        statistics: Statistics {
+            rows_read: 7,
+            rows_written: 7,
+            ..Statistics::default()
+        },
         output: OutputLocation {
             manifest_uri: "s3://out/_etl/m".into(),
             first_object_uri: Some("s3://out/a.json".into()),
@@ -228,13 +268,23 @@ fn row_1_a_resource_being_deleted_is_left_alone() {
 #[test]
 fn row_2_a_live_job_that_is_not_the_open_attempts_is_deleted_and_waited_for() {
     let mut subject = Subject::running();
-    let stray = ChildJob { name: "old".into(), uid: "s".into(), ..subject.child(JobState::Active) };
+    let stray = ChildJob {
+        name: "old".into(),
+        uid: "s".into(),
+        ..subject.child(JobState::Active)
+    };
     let finished = subject.succeeded(complete());
     let mut seen = finished.clone();
     seen.jobs.push(stray.clone());
     subject.pass(&seen, 5);
-    let delete = Action::Delete { name: "old".into(), uid: "s".into() };
-    assert_eq!((subject.last.actions.clone(), subject.phase()), (vec![delete], Phase::Running));
+    let delete = Action::Delete {
+        name: "old".into(),
+        uid: "s".into(),
+    };
+    assert_eq!(
+        (subject.last.actions.clone(), subject.phase()),
+        (vec![delete], Phase::Running)
+    );
 
     seen.jobs[1].deleting = Some(at(5));
     subject.pass(&seen, 6);
@@ -249,7 +299,10 @@ fn row_2_a_live_job_that_is_not_the_open_attempts_is_deleted_and_waited_for() {
 fn row_2_finished_jobs_of_earlier_attempts_are_no_strays() {
     let mut subject = Subject::running();
     let mut seen = subject.succeeded(complete());
-    seen.jobs.push(ChildJob { name: "old".into(), ..subject.child(JobState::Succeeded) });
+    seen.jobs.push(ChildJob {
+        name: "old".into(),
+        ..subject.child(JobState::Succeeded)
+    });
     subject.pass(&seen, 5);
     assert_eq!((subject.deletes(), subject.phase()), (0, Phase::Complete));
 }
@@ -257,8 +310,15 @@ fn row_2_finished_jobs_of_earlier_attempts_are_no_strays() {
 /// A running attempt past its deadline: the ending is recorded, the Job deleted.
 fn overdue() -> (Subject, ChildJob) {
     let mut subject = Subject::running();
-    let child = ChildJob { active: 1, ready: 1, ..subject.child(JobState::Active) };
-    let seen = Observed { jobs: vec![child.clone()], ..Observed::default() };
+    let child = ChildJob {
+        active: 1,
+        ready: 1,
+        ..subject.child(JobState::Active)
+    };
+    let seen = Observed {
+        jobs: vec![child.clone()],
+        ..Observed::default()
+    };
     subject.pass(&seen, 2 + 3600 + 60);
     (subject, child)
 }
@@ -274,12 +334,21 @@ fn row_3_an_attempt_being_ended_that_succeeded_after_all_is_complete() {
 #[test]
 fn row_3_is_deleted_again_until_it_is_gone_and_then_charged_with_the_recorded_reason() {
     let (mut subject, child) = overdue();
-    let seen = Observed { jobs: vec![child.clone()], ..Observed::default() };
+    let seen = Observed {
+        jobs: vec![child.clone()],
+        ..Observed::default()
+    };
     subject.pass(&seen, 3664);
     assert_eq!((subject.deletes(), subject.failures()), (1, 0));
 
-    let deleting = ChildJob { deleting: Some(at(3664)), ..child };
-    let seen = Observed { jobs: vec![deleting], ..Observed::default() };
+    let deleting = ChildJob {
+        deleting: Some(at(3664)),
+        ..child
+    };
+    let seen = Observed {
+        jobs: vec![deleting],
+        ..Observed::default()
+    };
     subject.pass(&seen, 3665);
     assert_eq!((subject.deletes(), subject.failures()), (0, 0));
 
@@ -289,28 +358,63 @@ fn row_3_is_deleted_again_until_it_is_gone_and_then_charged_with_the_recorded_re
     let gone = subject.gone();
     subject.pass(&gone, 3667);
     assert_eq!((subject.failures(), subject.phase()), (1, Phase::Retrying));
-    assert_eq!(subject.status().last_failure.as_ref().unwrap().category, "DeadlineExceeded");
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "DeadlineExceeded"
+    );
 }
 
 #[test]
 fn row_3_a_job_that_does_not_go_away_is_given_up_after_the_workers_own_deadline() {
     let (mut subject, child) = overdue();
-    let deleting = ChildJob { deleting: Some(at(3664)), ..child };
-    let seen = Observed { jobs: vec![deleting], ..Observed::default() };
+    let deleting = ChildJob {
+        deleting: Some(at(3664)),
+        ..child
+    };
+    let seen = Observed {
+        jobs: vec![deleting],
+        ..Observed::default()
+    };
     subject.pass(&seen, 2 + 3600 + 15 + 60 - 1);
     assert_eq!(subject.failures(), 0);
     subject.pass(&seen, 2 + 3600 + 15 + 60);
     assert_eq!(subject.failures(), 1);
-    assert!(subject.last.events.iter().any(|event| event.reason == "JobNotGone"));
+    assert!(
+        subject
+            .last
+            .events
+            .iter()
+            .any(|event| event.reason == "JobNotGone")
+    );
 }
 
 #[test]
 fn row_3_a_job_deleted_by_somebody_else_is_recorded_before_it_is_charged() {
     let mut subject = Subject::running();
-    let child = ChildJob { deleting: Some(at(4)), active: 1, ..subject.child(JobState::Active) };
-    subject.pass(&Observed { jobs: vec![child], ..Observed::default() }, 4);
-    let ending = subject.status().attempt.as_ref().unwrap().ending.clone().unwrap();
-    assert_eq!((ending.reason, subject.failures()), (EndingReason::WorkerLost, 0));
+    let child = ChildJob {
+        deleting: Some(at(4)),
+        active: 1,
+        ..subject.child(JobState::Active)
+    };
+    subject.pass(
+        &Observed {
+            jobs: vec![child],
+            ..Observed::default()
+        },
+        4,
+    );
+    let ending = subject
+        .status()
+        .attempt
+        .as_ref()
+        .unwrap()
+        .ending
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (ending.reason, subject.failures()),
+        (EndingReason::WorkerLost, 0)
+    );
     let gone = subject.gone();
     subject.pass(&gone, 5);
     assert_eq!(subject.failures(), 1);
@@ -325,7 +429,10 @@ fn row_4_success_with_a_report_is_complete() {
     assert_eq!(status.phase, Some(Phase::Complete));
     assert!(is_true(status, ConditionType::Complete) && !is_true(status, ConditionType::Stalled));
     assert_eq!(status.statistics.unwrap().rows_written, 7);
-    assert_eq!(status.output.as_ref().unwrap().manifest_uri, "s3://out/_etl/m");
+    assert_eq!(
+        status.output.as_ref().unwrap().manifest_uri,
+        "s3://out/_etl/m"
+    );
     assert_eq!(status.run.as_ref().unwrap().completion_time, Some(at(5)));
     let summary = status.summary.as_ref().unwrap();
     assert_eq!(summary.attempt.as_deref(), Some("1/3"));
@@ -386,7 +493,10 @@ fn row_5_success_without_a_manifest_is_a_defect_and_done_again() {
     let seen = subject.succeeded(Some(Outcome::NoManifest));
     subject.pass(&seen, 6);
     assert_eq!((subject.phase(), subject.failures()), (Phase::Retrying, 1));
-    assert_eq!(subject.status().last_failure.as_ref().unwrap().category, "Internal");
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "Internal"
+    );
     subject.pass(&Observed::default(), 100);
     assert_eq!(subject.mode(), Some(Mode::Convert));
 }
@@ -399,12 +509,24 @@ fn row_6_a_retryable_failure_waits_for_its_time() {
     assert_eq!((subject.phase(), subject.failures()), (Phase::Retrying, 1));
     assert_eq!(subject.status().next_attempt_time, Some(at(15)));
     assert_eq!(subject.last.wake, Some(at(15)));
-    assert_eq!(subject.status().summary.as_ref().unwrap().attempt.as_deref(), Some("2/3"));
+    assert_eq!(
+        subject
+            .status()
+            .summary
+            .as_ref()
+            .unwrap()
+            .attempt
+            .as_deref(),
+        Some("2/3")
+    );
 }
 
 #[test]
 fn row_6_a_category_that_no_retry_can_mend_fails_at_once() {
-    for category in Category::ALL.iter().filter(|c| c.action() == etl_contract::Action::Fail) {
+    for category in Category::ALL
+        .iter()
+        .filter(|c| c.action() == etl_contract::Action::Fail)
+    {
         let mut subject = Subject::running();
         let seen = subject.failed_as(*category);
         subject.pass(&seen, 5);
@@ -434,8 +556,22 @@ fn row_6_retries_are_exhausted_at_exactly_max_attempts() {
     }
     assert_eq!(subject.phase(), Phase::Failed);
     assert_eq!(subject.reason(ConditionType::Failed), "RetriesExhausted");
-    assert_eq!(subject.status().summary.as_ref().unwrap().attempt.as_deref(), Some("3/3"));
-    let waits: Vec<_> = subject.status().attempts.iter().map(|a| a.backoff_seconds).collect();
+    assert_eq!(
+        subject
+            .status()
+            .summary
+            .as_ref()
+            .unwrap()
+            .attempt
+            .as_deref(),
+        Some("3/3")
+    );
+    let waits: Vec<_> = subject
+        .status()
+        .attempts
+        .iter()
+        .map(|a| a.backoff_seconds)
+        .collect();
     assert_eq!(waits, [Some(10), Some(20), None]);
 }
 
@@ -450,9 +586,15 @@ fn row_6_the_last_attempt_that_left_no_word_is_looked_up_before_the_run_fails() 
     let mut subject = last_attempt();
     let seen = subject.lost();
     subject.pass(&seen, 5);
-    assert_eq!((subject.mode(), subject.failures()), (Some(Mode::Settle), 1));
+    assert_eq!(
+        (subject.mode(), subject.failures()),
+        (Some(Mode::Settle), 1)
+    );
     let run = subject.status().run.as_ref().unwrap();
-    assert_eq!(run.settle.as_ref().unwrap().reason, SettleReason::LastAttemptLost);
+    assert_eq!(
+        run.settle.as_ref().unwrap().reason,
+        SettleReason::LastAttemptLost
+    );
 
     let mut committed = subject.clone();
     let seen = committed.succeeded(complete());
@@ -463,7 +605,10 @@ fn row_6_the_last_attempt_that_left_no_word_is_looked_up_before_the_run_fails() 
     subject.pass(&seen, 6);
     assert_eq!(subject.phase(), Phase::Failed);
     assert_eq!(subject.reason(ConditionType::Failed), "RetriesExhausted");
-    assert_eq!(subject.status().last_failure.as_ref().unwrap().category, "WorkerLost");
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "WorkerLost"
+    );
 }
 
 #[test]
@@ -480,7 +625,14 @@ fn row_6_look_ups_that_fail_are_repeated_but_not_for_ever() {
         subject.pass(&Observed::default(), now);
     }
     assert_eq!(subject.phase(), Phase::Failed);
-    let hint = subject.status().last_failure.as_ref().unwrap().hint.clone().unwrap();
+    let hint = subject
+        .status()
+        .last_failure
+        .as_ref()
+        .unwrap()
+        .hint
+        .clone()
+        .unwrap();
     assert!(hint.contains("manifest"), "{hint}");
 }
 
@@ -536,7 +688,10 @@ fn row_7_a_job_that_is_gone_is_lost_only_when_a_live_read_says_so() {
     let gone = subject.gone();
     subject.pass(&gone, 6);
     assert_eq!(subject.failures(), 1);
-    assert_eq!(subject.status().last_failure.as_ref().unwrap().category, "WorkerLost");
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "WorkerLost"
+    );
 }
 
 fn finished() -> Subject {
@@ -551,7 +706,13 @@ fn row_8_a_finished_run_stays_finished_without_its_jobs() {
     let mut subject = finished();
     let before = subject.job.clone();
     for seconds in [6, 10_000] {
-        let plan = subject.pass(&Observed { confirmed_gone: true, ..Observed::default() }, seconds);
+        let plan = subject.pass(
+            &Observed {
+                confirmed_gone: true,
+                ..Observed::default()
+            },
+            seconds,
+        );
         assert_eq!(*plan, Plan::default());
     }
     assert_eq!(subject.job, before);
@@ -577,7 +738,10 @@ fn row_8_the_time_to_live_waits_for_the_ledger() {
     subject.pass(&Observed::default(), 105);
     assert!(subject.last.actions.is_empty() && subject.last.wake.is_some());
     let mirrored = subject.status().revision;
-    let seen = Observed { mirrored_revision: mirrored, ..Observed::default() };
+    let seen = Observed {
+        mirrored_revision: mirrored,
+        ..Observed::default()
+    };
     assert_eq!(subject.pass(&seen, 106).actions, [Action::DeleteSelf]);
 }
 
@@ -593,7 +757,13 @@ fn row_8_only_the_newest_finished_jobs_are_kept() {
         seen.jobs = jobs.clone();
         subject.pass(&seen, now);
         now += 1000;
-        subject.pass(&Observed { jobs: jobs.clone(), ..Observed::default() }, now);
+        subject.pass(
+            &Observed {
+                jobs: jobs.clone(),
+                ..Observed::default()
+            },
+            now,
+        );
     }
     // The oldest is already gone from the pass before.
     jobs.remove(0);
@@ -623,7 +793,10 @@ fn row_9_an_invalid_spec_stalls_with_all_problems_and_starts_nothing() {
     let status = subject.status();
     assert!(is_true(status, ConditionType::Stalled) && !is_true(status, ConditionType::Failed));
     let message = &status.last_failure.as_ref().unwrap().message;
-    assert!(message.contains("spec.source.uri") && message.contains("{nope}"), "{message}");
+    assert!(
+        message.contains("spec.source.uri") && message.contains("{nope}"),
+        "{message}"
+    );
     assert_eq!(status.run, None);
     assert_eq!(*subject.pass(&Observed::default(), 1), Plan::default());
 
@@ -647,7 +820,14 @@ fn row_9_a_run_under_way_goes_on() {
 #[test]
 fn row_10_past_the_active_deadline_the_reason_is_written_before_the_delete() {
     let (subject, _) = overdue();
-    let ending = subject.status().attempt.as_ref().unwrap().ending.clone().unwrap();
+    let ending = subject
+        .status()
+        .attempt
+        .as_ref()
+        .unwrap()
+        .ending
+        .clone()
+        .unwrap();
     assert_eq!(ending.reason, EndingReason::DeadlineExceeded);
     assert_eq!(subject.deletes(), 1);
 }
@@ -670,7 +850,10 @@ fn row_12_a_pod_that_does_not_start_is_explained_then_timed_out_with_its_reason(
         ..ChildPod::default()
     };
     let seen = Observed {
-        jobs: vec![ChildJob { active: 1, ..subject.child(JobState::Active) }],
+        jobs: vec![ChildJob {
+            active: 1,
+            ..subject.child(JobState::Active)
+        }],
         pods: Some(vec![waiting]),
         ..Observed::default()
     };
@@ -683,7 +866,11 @@ fn row_12_a_pod_that_does_not_start_is_explained_then_timed_out_with_its_reason(
     subject.pass(&gone, 601);
     let failure = subject.status().last_failure.clone().unwrap();
     assert_eq!(failure.category, "StartTimeout");
-    assert!(failure.message.contains("no such image"), "{}", failure.message);
+    assert!(
+        failure.message.contains("no such image"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]
@@ -697,7 +884,10 @@ fn row_12_a_job_without_pods_is_explained_by_its_own_warning() {
     };
     subject.pass(&seen, 20);
     let conditions = &subject.status().conditions;
-    assert!(conditions.iter().any(|c| c.message.contains("etl-worker")), "{conditions:?}");
+    assert!(
+        conditions.iter().any(|c| c.message.contains("etl-worker")),
+        "{conditions:?}"
+    );
 }
 
 #[test]
@@ -710,7 +900,10 @@ fn row_12_more_than_five_disruptions_of_one_shard_end_the_attempt() {
         ..ChildPod::default()
     };
     let seen = |count| Observed {
-        jobs: vec![ChildJob { active: 1, ..subject.child(JobState::Active) }],
+        jobs: vec![ChildJob {
+            active: 1,
+            ..subject.child(JobState::Active)
+        }],
         pods: Some(vec![disrupted.clone(); count]),
         ..Observed::default()
     };
@@ -718,7 +911,14 @@ fn row_12_more_than_five_disruptions_of_one_shard_end_the_attempt() {
     subject.pass(&five, 5);
     assert_eq!(subject.deletes(), 0);
     subject.pass(&six, 6);
-    let ending = subject.status().attempt.as_ref().unwrap().ending.clone().unwrap();
+    let ending = subject
+        .status()
+        .attempt
+        .as_ref()
+        .unwrap()
+        .ending
+        .clone()
+        .unwrap();
     assert_eq!(ending.reason, EndingReason::Disrupted);
 }
 
@@ -734,14 +934,23 @@ fn row_13_an_intended_job_that_is_not_there_is_created_again_under_its_name() {
 
 #[test]
 fn row_13_refusals_are_told_apart() {
-    let refused = |refusal| Observed { refusal: Some(refusal), ..Observed::default() };
+    let refused = |refusal| Observed {
+        refusal: Some(refusal),
+        ..Observed::default()
+    };
     let mut taken = Subject::started();
     taken.pass(&refused(Refusal::NameTaken), 1);
-    assert_eq!((taken.attempt(), taken.failures(), taken.creates().len()), (2, 0, 1));
+    assert_eq!(
+        (taken.attempt(), taken.failures(), taken.creates().len()),
+        (2, 0, 1)
+    );
 
     let mut invalid = Subject::started();
     invalid.pass(&refused(Refusal::Invalid("bad toleration".into())), 1);
-    assert_eq!(invalid.status().last_failure.as_ref().unwrap().category, "InvalidSpec");
+    assert_eq!(
+        invalid.status().last_failure.as_ref().unwrap().category,
+        "InvalidSpec"
+    );
     assert_eq!(invalid.phase(), Phase::Failed);
 
     let mut forbidden = Subject::started();
@@ -751,7 +960,10 @@ fn row_13_refusals_are_told_apart() {
     assert_eq!(forbidden.creates().len(), 1);
     forbidden.pass(&seen, 600);
     assert_eq!(forbidden.failures(), 1);
-    assert_eq!(forbidden.status().last_failure.as_ref().unwrap().category, "Rejected");
+    assert_eq!(
+        forbidden.status().last_failure.as_ref().unwrap().category,
+        "Rejected"
+    );
 }
 
 #[test]
@@ -788,11 +1000,19 @@ fn what_a_run_needs_to_stay_the_same_is_frozen() {
     subject.last = plan(
         &subject.job,
         &Observed::default(),
-        &Settings { worker_image: "worker:2".into(), ..settings() },
+        &Settings {
+            worker_image: "worker:2".into(),
+            ..settings()
+        },
         at(20),
     );
-    let Some(Action::Create(child)) = subject.last.actions.first() else { panic!() };
-    assert_eq!((child.order.shards, child.pod.image.as_str()), (1, "worker:1"));
+    let Some(Action::Create(child)) = subject.last.actions.first() else {
+        panic!()
+    };
+    assert_eq!(
+        (child.order.shards, child.pod.image.as_str()),
+        (1, "worker:1")
+    );
     assert_eq!(child.order.run.start_time, at(0));
 }
 
@@ -811,15 +1031,21 @@ fn the_largest_status_stays_below_eight_kibibytes() {
     let mut now = 0;
     for round in 0..14 {
         subject.pass(&Observed::default(), now);
-        let category = if round % 2 == 0 { Category::SourceChanged } else { Category::Throttled };
+        let category = if round % 2 == 0 {
+            Category::SourceChanged
+        } else {
+            Category::Throttled
+        };
         let failure = Failure {
             category,
             message: "m".repeat(3000),
             object: Some(format!("s3://b/{}", "k".repeat(1024))),
             hint: Some("h".repeat(2000)),
         };
-        let seen =
-            subject.failed(i32::from(category.exit_code()), Some(Outcome::Failed(failure)));
+        let seen = subject.failed(
+            i32::from(category.exit_code()),
+            Some(Outcome::Failed(failure)),
+        );
         subject.pass(&seen, now + 1);
         now += 100_000;
     }
@@ -851,16 +1077,28 @@ fn happenings() -> impl Strategy<Value = Vec<(Happening, i64)>> {
 }
 
 fn happen(subject: &Subject, happening: &Happening) -> Observed {
-    if subject.job.status.as_ref().is_none_or(|status| status.attempt.is_none()) {
+    if subject
+        .job
+        .status
+        .as_ref()
+        .is_none_or(|status| status.attempt.is_none())
+    {
         return Observed::default();
     }
     match happening {
         Happening::Nothing => Observed {
-            jobs: vec![ChildJob { active: 1, ..subject.child(JobState::Active) }],
+            jobs: vec![ChildJob {
+                active: 1,
+                ..subject.child(JobState::Active)
+            }],
             ..Observed::default()
         },
         Happening::Runs => Observed {
-            jobs: vec![ChildJob { active: 1, ready: 1, ..subject.child(JobState::Active) }],
+            jobs: vec![ChildJob {
+                active: 1,
+                ready: 1,
+                ..subject.child(JobState::Active)
+            }],
             ..Observed::default()
         },
         Happening::Succeeds(told) => subject.succeeded(complete().filter(|_| *told)),
