@@ -1,1 +1,20 @@
-//! Clients for what a lab serves.
+//! What the scenarios stand on: a lab with the product installed, clients for
+//! everything in it, and a tenant of its own for each scenario.
+//!
+//! A scenario is an async function over a [`Tenant`]. [`Lab::with_tenant`] makes
+//! the tenant, runs the scenario and, when it fails, keeps all there is to know
+//! about it below `target/lab-logs`.
+
+mod etljob;
+mod lab;
+mod operator;
+mod record;
+mod tenant;
+
+pub use etl_lab::{
+    CHART_NAMESPACE, CLUSTER_ID, LEDGER_TABLE, Lifetime, Node, PodProcess, STORE_SECRET, Signal,
+    Site, repository,
+};
+pub use etljob::{etljob_resource, has_condition, reason};
+pub use lab::Lab;
+pub use tenant::{Object, Tenant};

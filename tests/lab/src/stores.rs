@@ -216,6 +216,8 @@ impl Store {
                 .args([format!("-ip={BRIDGE}"), "-dir=/mnt".to_owned()])
                 .arg("-s3.config=/mnt/identities.json")
                 .args(["-ip.bind=0.0.0.0", "-s3", "-s3.port=8333"])
+                // It would wait 10 s for masters that are not there.
+                .arg("-volume.preStopSeconds=0")
                 // Every bucket takes several volumes of its own.
                 .args(["-volume.max=2000", "-master.volumeSizeLimitMB=64"]),
             Kind::DynamoDb => Launch::in_netns("dynamodb", &netns, &log, "java")

@@ -1,0 +1,64 @@
+//! Keeping what is known about a scenario that failed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::tenant::Tenant;
+
+impl Tenant<'_> {
+    /// Writes objects, descriptions, logs, the keys of the bucket and the ledger's
+    /// rows to `target/lab-logs/<test>`, and returns that folder.
+    ///
+    /// # Errors
+    /// Files that cannot be written. What cannot be found out is written down as
+    /// that.
+    pub async fn record(&self, test: &str) -> Result<PathBuf> {
+        let folder = etl_lab::repository().join("target/lab-logs").join(test);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let kinds = "etljobs,jobs,pods,events,secrets,serviceaccounts";
+        let written: [(&str, &[&str]); 4] = [
+            ("describe.txt", &["describe", "etljobs,jobs,pods"]),
+            (
+                "objects.yaml",
+                &["get", "etljobs,jobs,pods", "--output=yaml"],
+            ),
+            ("overview.txt", &["get", kinds, "--output=wide"]),
+            ("events.txt", &["get", "events", "--sort-by=.lastTimestamp"]),
+        ];
+        for (file, arguments) in written {
+            self.keep(&folder.join(file), arguments)?;
+        }
+        for pod in self.pods().await.unwrap_or_default() {
+            let name = pod.metadata.name.unwrap_or_default();
+            let arguments = ["logs", "--all-containers", "--prefix", &name];
+            self.keep(&folder.join(format!("pod-{name}.log")), &arguments)?;
+        }
+        fs::write(folder.join("operator.log"), self.lab().operator_log()?)?;
+        let objects = self.list("").await;
+        fs::write(folder.join("bucket.txt"), format!("{objects:#?}\n"))?;
+        let rows = self
+            .lab()
+            .dynamodb()
+            .scan()
+            .table_name(etl_lab::LEDGER_TABLE)
+            .send()
+            .await;
+        let rows = rows.map(|answer| answer.items.unwrap_or_default());
+        fs::write(folder.join("ledger.txt"), format!("{rows:#?}\n"))?;
+        Ok(folder)
+    }
+
+    fn keep(&self, file: &Path, arguments: &[&str]) -> Result<()> {
+        let namespace = format!("--namespace={}", self.namespace());
+        let output = self.lab().kubectl(&[arguments, &[&namespace]].concat())?;
+        let text = if output.status.success() {
+            output.stdout
+        } else {
+            output.stderr
+        };
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
