@@ -1,3 +1,13 @@
-//! A world in memory for tests.
+//! A world in memory around the real `reconcile`: an API server, a Job
+//! controller with its nodes, workers with an object store, a ledger, and a
+//! clock that jumps. Faults are not drawn but enumerated, so that a red test
+//! is red every time.
 
+mod cluster;
 pub mod fixture;
+mod invariants;
+mod ledger;
+mod scenarios;
+mod sweep;
+mod workers;
+mod world;

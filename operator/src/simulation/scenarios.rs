@@ -1,0 +1,388 @@
+//! Lives of an EtlJob from its creation to the end.
+
+use std::time::Duration;
+
+use etl_api::Phase;
+use etl_contract::Category;
+use etl_core::ledger::ProcessingStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::cluster::Fault;
+use super::fixture;
+use super::workers::Fate;
+use super::world::World;
+use crate::cluster::Kind;
+use crate::reconcile::Next;
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_works_costs_four_writes_and_two_events() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Complete));
+    assert_eq!(status.statistics.unwrap().rows_written, 100);
+    assert_eq!(world.writes(), ["status", "create Job", "status", "status"]);
+    let events: Vec<String> = world
+        .cluster
+        .state()
+        .events
+        .iter()
+        .map(|(reason, _)| reason.clone())
+        .collect();
+    assert_eq!(events, ["Started", "Completed"]);
+    let row = world.row().unwrap();
+    assert_eq!(row.processing_status, ProcessingStatus::Completed);
+    assert_eq!(
+        (row.record_count, Some(row.revision)),
+        (Some(100), status.revision)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_etljob_costs_nothing_in_any_process() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world.settle().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (writes, tries) = (world.writes().len(), world.ledger.tries());
+    for _ in 0..5 {
+        assert_eq!(world.pass().await, Some(Next::OnChange));
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(
+        (world.writes().len(), world.ledger.tries()),
+        (writes, tries)
+    );
+    world.kill();
+    world.settle().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // A new process makes sure that the row is there, and that is all.
+    assert_eq!(
+        (world.writes().len(), world.ledger.tries()),
+        (writes, tries + 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_attempts_are_repeated_after_the_resources_own_backoff() {
+    let fail = Fate::Fail(Category::Throttled);
+    let mut world = World::with_fates(&[fail, fail, Fate::Work]);
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Complete));
+    let run = status.run.unwrap();
+    assert_eq!((run.failures, run.free_attempts), (2, 0));
+    let gaps: Vec<i64> = status
+        .attempts
+        .windows(2)
+        .map(|pair| {
+            pair[1]
+                .start_time
+                .duration_since(pair[0].end_time)
+                .as_millis() as i64
+        })
+        .collect();
+    assert!(
+        (10_000..10_100).contains(&gaps[0]) && (20_000..20_100).contains(&gaps[1]),
+        "{gaps:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_attempts_is_exact() {
+    let mut world = World::with_fates(&[Fate::Fail(Category::AccessDenied); 9]);
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Failed));
+    assert_eq!(status.last_failure.unwrap().reason, "RetriesExhausted");
+    assert_eq!(
+        world
+            .writes()
+            .iter()
+            .filter(|write| **write == "create Job")
+            .count(),
+        3
+    );
+    assert_eq!(
+        world.row().unwrap().processing_status,
+        ProcessingStatus::Failed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_lost_after_its_commit_is_complete_even_with_one_attempt() {
+    let mut world = World::with_fates(&[Fate::KilledAfterCommit]);
+    world
+        .cluster
+        .state()
+        .edit(|job| job.spec.retry_policy.max_attempts = 1);
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Complete));
+    assert_eq!(status.statistics.unwrap().rows_written, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_starts_or_never_ends_is_ended() {
+    for (fate, category) in [
+        (Fate::Wait, Category::StartTimeout),
+        (Fate::Hang, Category::DeadlineExceeded),
+    ] {
+        let mut world = World::with_fates(&[fate, Fate::Work]);
+        world.settle().await;
+        world.check();
+        let status = world.status();
+        assert_eq!(status.phase, Some(Phase::Complete), "{fate:?}");
+        assert_eq!(status.attempts[0].result, category.as_str());
+        assert!(world.writes().contains(&"delete Job"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_somebody_deletes_is_a_lost_worker() {
+    let mut world = World::with_fates(&[Fate::Hang, Fate::Work]);
+    while world.status().phase != Some(Phase::Running) {
+        world.pass().await;
+        world.cluster.state().step();
+    }
+    world.cluster.state().jobs.clear();
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Complete));
+    assert_eq!(status.attempts[0].result, Category::WorkerLost.as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_run_stays_finished_when_its_jobs_are_deleted() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world.settle().await;
+    let before = world.status();
+    world.cluster.state().jobs.clear();
+    world.kill();
+    world.settle().await;
+    world.check();
+    assert_eq!(world.status(), before);
+    assert!(world.cluster.state().jobs.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_taken_leads_to_the_next_ordinal() {
+    let mut world = World::with_fates(&[]);
+    let name = etl_core::names::child_job("trips", fixture::UID, 1, 1);
+    let mut foreign = fixture::child(&name, "foreign");
+    foreign.metadata.owner_references = None;
+    world.cluster.state().jobs.insert(name, foreign);
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(status.phase, Some(Phase::Complete));
+    let results: Vec<&str> = status.attempts.iter().map(|a| a.result.as_str()).collect();
+    assert_eq!(results, ["NameTaken", "Complete"]);
+    assert_eq!(status.run.unwrap().failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_tried_slowly_and_spends_no_attempt() {
+    let mut world = World::with_fates(&[]);
+    world.cluster.state().creates_fail = Some(Kind::Forbidden);
+    let start = world.now();
+    while world.now().duration_since(start).as_secs() < 120 {
+        match world.pass().await {
+            Some(Next::After(delay)) => tokio::time::sleep(delay).await,
+            other => panic!("{other:?}"),
+        }
+    }
+    let tries = world
+        .writes()
+        .iter()
+        .filter(|write| **write == "create Job")
+        .count();
+    assert!((8..=12).contains(&tries), "{tries} tries in 120 s");
+    let status = world.status();
+    assert_eq!(status.attempt.unwrap().number, 1);
+    assert!(
+        status
+            .conditions
+            .iter()
+            .any(|c| c.message.contains("exceeded quota: pods"))
+    );
+    world.cluster.state().creates_fail = None;
+    world.settle().await;
+    world.check();
+    let status = world.status();
+    assert_eq!(
+        (status.phase, status.attempts.len()),
+        (Some(Phase::Complete), 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_job_ends_the_run_with_the_servers_words() {
+    let mut world = World::with_fates(&[]);
+    world.cluster.state().creates_fail = Some(Kind::Rejected);
+    world.settle().await;
+    world.check();
+    let failure = world.status().last_failure.unwrap();
+    assert_eq!(failure.category, Category::InvalidSpec.as_str());
+    assert!(failure.message.contains("exceeded quota: pods"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_namespace_that_is_being_deleted_nothing_is_tried_again() {
+    let mut world = World::with_fates(&[]);
+    world.cluster.state().creates_fail = Some(Kind::NamespaceTerminating);
+    assert_eq!(world.pass().await, Some(Next::OnChange));
+    assert_eq!(world.writes(), ["status", "create Job"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_writer_makes_a_plan_stale_and_nothing_is_done_by_it() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world.fault(0, Fault::Answer(Kind::Conflict));
+    assert!(matches!(world.pass().await, Some(Next::After(_))));
+    assert_eq!(world.writes(), ["status"]);
+    world.settle().await;
+    world.check();
+    assert_eq!(world.status().attempts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn caches_that_lag_change_nothing() {
+    for lag in 1..8 {
+        let mut world =
+            World::with_fates(&[Fate::Fail(Category::Unavailable), Fate::Killed, Fate::Work]);
+        world.lag = lag;
+        world.settle().await;
+        world.check();
+        let status = world.status();
+        assert_eq!(status.phase, Some(Phase::Complete), "lag {lag}");
+        let numbers: Vec<u32> = status.attempts.iter().map(|a| a.number).collect();
+        assert_eq!(numbers, [1, 2, 3], "lag {lag}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_ledger_delays_no_work_and_leaves_no_gap() {
+    let mut world = World::with_fates(&[Fate::Fail(Category::Throttled), Fate::Work]);
+    world.ledger.set_down(true);
+    world.settle().await;
+    assert_eq!(world.status().phase, Some(Phase::Complete));
+    assert_eq!(world.row(), None);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let tries = world.ledger.tries();
+    assert!(tries < 300, "{tries} tries in an hour");
+    world.ledger.set_down(false);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let row = world.row().unwrap();
+    assert_eq!(row.processing_status, ProcessingStatus::Completed);
+    assert_eq!(Some(row.revision), world.status().revision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_missed_by_a_dead_process_is_written_by_the_next() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world.ledger.set_down(true);
+    world.settle().await;
+    world.kill();
+    world.ledger.set_down(false);
+    world.settle().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        world.row().unwrap().processing_status,
+        ProcessingStatus::Completed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_to_live_waits_for_the_ledger() {
+    let mut world = World::with_fates(&[Fate::Work]);
+    world
+        .cluster
+        .state()
+        .edit(|job| job.spec.ttl_seconds_after_finished = Some(60));
+    world.ledger.set_down(true);
+    let start = world.now();
+    while world.now().duration_since(start).as_secs() < 600 {
+        let next = world.pass().await;
+        let changed = world.cluster.state().step();
+        match next {
+            Some(Next::After(delay)) if !changed => tokio::time::sleep(delay).await,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    assert!(world.cluster.state().etljob.is_some());
+    world.ledger.set_down(false);
+    world.settle().await;
+    assert!(world.cluster.state().etljob.is_none());
+    assert_eq!(
+        world.row().unwrap().processing_status,
+        ProcessingStatus::Completed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_etljob_deleted_mid_run_is_cancelled_in_the_ledger() {
+    // At once, or first marked, as a foreground deletion does.
+    for marked in [false, true] {
+        let mut world = World::with_fates(&[Fate::Hang]);
+        while world.status().phase != Some(Phase::Running) {
+            world.pass().await;
+            world.cluster.state().step();
+        }
+        if marked {
+            let now = Time(world.now());
+            world
+                .cluster
+                .state()
+                .edit(|job| job.metadata.deletion_timestamp = Some(now));
+            assert_eq!(world.pass().await, Some(Next::OnChange));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(
+                world.row().unwrap().processing_status,
+                ProcessingStatus::Cancelled
+            );
+        }
+        world.cluster.state().etljob = None;
+        world.settle().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            world.row().unwrap().processing_status,
+            ProcessingStatus::Cancelled
+        );
+        world.check();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_name_made_again_is_another_etljob() {
+    let mut world = World::with_fates(&[Fate::Hang]);
+    while world.status().phase != Some(Phase::Running) {
+        world.pass().await;
+        world.cluster.state().step();
+    }
+    let mut successor = fixture::etljob();
+    successor.metadata.uid = Some("successor".into());
+    successor.metadata.resource_version = Some(world.cluster.state().next_version());
+    {
+        let mut state = world.cluster.state();
+        state.etljob = Some(successor);
+        state.jobs.clear();
+        state.workers.fates.clear();
+        state.workers.manifests.clear();
+    }
+    world.settle().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.status().phase, Some(Phase::Complete));
+    assert_eq!(
+        world.row().unwrap().processing_status,
+        ProcessingStatus::Cancelled
+    );
+    let row = world
+        .ledger
+        .row(&format!("test/{}/trips/successor/1", fixture::NAMESPACE));
+    assert_eq!(row.unwrap().processing_status, ProcessingStatus::Completed);
+}
