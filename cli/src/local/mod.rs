@@ -10,6 +10,7 @@ mod ledger;
 mod memory;
 mod process;
 mod show;
+mod signals;
 pub mod summary;
 mod uid;
 pub mod worker;
@@ -18,7 +19,7 @@ use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, available_parallelism};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use etl_api::{ConditionType, EtlJob, EtlJobSpec, ResourceList, Resources};
@@ -28,8 +29,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use children::{Children, GRACE, Place};
@@ -102,15 +101,7 @@ impl Runner {
     pub fn new(setup: Setup) -> Result<Self, RunError> {
         let folder = tempfile::Builder::new().prefix("kubectl-etl-").tempdir();
         let (sender, messages) = channel();
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(RunError::Signals)?;
-        let interrupts = sender.clone();
-        thread::spawn(move || {
-            for _ in signals.forever() {
-                if interrupts.send(Message::Interrupted).is_err() {
-                    break;
-                }
-            }
-        });
+        signals::listen(sender.clone()).map_err(RunError::Signals)?;
         Ok(Runner {
             setup,
             clock: Clock::start(),
@@ -227,7 +218,7 @@ impl Runner {
         }
         if let Some(next) = next.filter(|next| Some(*next) != before) {
             let delay = conditions::human(next.duration_since(self.clock.now()));
-            show.say(&format!("the next attempt starts in {delay}"));
+            show.waiting(&delay);
         }
         Ok(())
     }

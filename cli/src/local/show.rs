@@ -56,6 +56,15 @@ impl Show {
         }
     }
 
+    /// An attempt failed, and the next one has to wait.
+    pub fn waiting(&self, delay: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_style(style(WITHOUT_TOTAL));
+            bar.set_message("waiting for the next attempt");
+        }
+        self.say(&format!("the next attempt starts in {delay}"));
+    }
+
     /// How far the present attempt is.
     pub fn progress(&mut self, counters: Counters) {
         let Counters {
@@ -66,6 +75,8 @@ impl Show {
         } = counters;
         let read = format!("{} rows, {} read", HumanCount(rows), HumanBytes(bytes_read));
         if let Some(bar) = &self.bar {
+            let known = objects_total > 0;
+            bar.set_style(style(if known { WITH_TOTAL } else { WITHOUT_TOTAL }));
             bar.set_length(objects_total);
             bar.set_position(objects_done);
             bar.set_message(read);
@@ -85,14 +96,22 @@ impl Drop for Show {
     }
 }
 
+/// Before the worker's plan is known there is nothing to be a part of.
+const WITHOUT_TOTAL: &str = "{spinner} {prefix} {msg}, {elapsed}";
+const WITH_TOTAL: &str = "{spinner} {prefix} [{bar:30}] {pos}/{len} objects, {msg}, {elapsed}";
+
 fn bar(job: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = "{spinner} {prefix} [{bar:30}] {pos}/{len} objects, {msg}, {elapsed}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_prefix(job.to_owned());
-    bar.set_message("starting");
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
+        .with_style(style(WITHOUT_TOTAL))
+        .with_prefix(job.to_owned())
+        .with_message("starting");
     bar.enable_steady_tick(TICK);
     bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file: a wrong one shows at once.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }

@@ -143,7 +143,7 @@ pub fn read(files: &[PathBuf], reading: &Reading) -> Result<Vec<EtlJob>, Vec<Pro
                     problems.extend(findings.into_iter().map(|finding| Problem::Invalid {
                         place: place.clone(),
                         finding,
-                    }))
+                    }));
                 }
             }
         }

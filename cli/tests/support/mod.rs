@@ -1,5 +1,7 @@
 //! A folder with a manifest and a worker, and calls of the program in it.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be set up fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
