@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,7 +11,8 @@ use crate::cache;
 /// The repository's root folder.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.ancestors().nth(2).unwrap_or(crate_folder)
 }
 
 /// The folder of one lab and the places in it.
@@ -32,7 +34,7 @@ impl Layout {
             !name.is_empty() && name.len() <= 30 && name.chars().all(fits),
             "lab name {name:?}: use up to 30 of a-z, 0-9 and -"
         );
-        let root = cache::root()?.join("labs").join(name);
+        let root = Self::all()?.join(name);
         // Nodes cover these with a folder of their own.
         ensure!(
             !root.starts_with("/run") && !root.starts_with("/var/log"),
@@ -43,6 +45,11 @@ impl Layout {
             name: name.to_owned(),
             root,
         })
+    }
+
+    /// The folder that the labs of this machine are in.
+    pub(crate) fn all() -> Result<PathBuf> {
+        Ok(cache::root()?.join("labs"))
     }
 
     /// The name of the lab.
@@ -131,6 +138,17 @@ impl Layout {
             removed.with_context(|| format!("cannot remove {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Removes the folder of a stopped lab once nothing in its logs is younger
+    /// than `age`.
+    pub(crate) fn remove_old_log(&self, age: Duration) -> Result<()> {
+        let young = |entry: fs::DirEntry| {
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed < age))
+        };
+        let any_young = fs::read_dir(self.log()).is_ok_and(|log| log.flatten().any(young));
+        if any_young { Ok(()) } else { self.remove() }
     }
 
     fn remove(&self) -> Result<()> {

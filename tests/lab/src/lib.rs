@@ -34,5 +34,5 @@ pub use process::Lifetime;
 pub use rustix::process::Signal;
 pub use seed::LEDGER_TABLE;
 pub use site::Site;
-pub use sweep::sweep;
+pub use sweep::{sweep, sweep_dead};
 pub use wait::wait_until;

@@ -14,7 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::layout::{Layout, create_dir};
 use crate::process::run;
-use crate::sweep::sweep_locked;
+use crate::sweep::{sweep_dead, sweep_locked};
 
 /// The address under which the API server is known in the cluster: the first of
 /// the service range, as in any cluster. There is no proxy: it simply is an
@@ -41,7 +41,7 @@ impl Namespace {
     }
 }
 
-/// Sweeps what an earlier lab of this name left, makes its network namespace
+/// Sweeps what an earlier lab of this name and labs that were killed left, makes its network namespace
 /// anew and moves the calling thread into it.
 ///
 /// # Assumptions
@@ -53,7 +53,8 @@ impl Namespace {
 /// A lab of that name that is in use by another process; missing privileges.
 pub fn enter(name: &str) -> Result<Namespace> {
     let layout = Layout::of(name)?;
-    let lock = lock(&layout)?;
+    sweep_dead()?;
+    let lock = lock_patiently(&layout)?;
     sweep_locked(&layout)?;
     layout.create()?;
     create(&layout)?;
@@ -64,6 +65,19 @@ pub fn enter(name: &str) -> Result<Namespace> {
         layout,
         _lock: lock,
     })
+}
+
+/// Another lab that starts looks at every lab's lock for a moment.
+fn lock_patiently(layout: &Layout) -> Result<File> {
+    let mut taken = lock(layout);
+    for _ in 0..30 {
+        if taken.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        taken = lock(layout);
+    }
+    taken
 }
 
 /// Takes the lab's name for this process. The kernel gives it back however the

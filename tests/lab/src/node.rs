@@ -164,6 +164,18 @@ impl Node {
         Hierarchies::detect()?.destroy(&cgroup(&self.layout, &self.name))
     }
 
+    /// Freezes the kubelet: pods go on, and nobody tells the API server what
+    /// becomes of them.
+    ///
+    /// # Errors
+    /// There is no kubelet.
+    pub fn freeze_kubelet(&self) -> Result<()> {
+        let entered = self.parts.last().context("the node has no parts")?;
+        // Whoever enters a process namespace does so as a child.
+        let kubelet = child_called("kubelet", entered.pid())?.context("there is no kubelet")?;
+        kill_process(kubelet, Signal::STOP).context("cannot freeze the kubelet")
+    }
+
     /// Whether the node's processes are there.
     #[must_use]
     pub fn is_running(&self) -> bool {

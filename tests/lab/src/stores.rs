@@ -17,7 +17,9 @@ use crate::net::{BRIDGE, http_get};
 use crate::process::{Launch, Lifetime, Process};
 
 const READY: Duration = Duration::from_secs(60);
-const GRACE: Duration = Duration::from_secs(10);
+/// `SeaweedFS` hangs on to open streams: what it has written is safe, so that it
+/// need not be waited for.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Keys that a store accepts.
 #[derive(Debug, Clone)]
@@ -216,6 +218,8 @@ impl Store {
                 .args([format!("-ip={BRIDGE}"), "-dir=/mnt".to_owned()])
                 .arg("-s3.config=/mnt/identities.json")
                 .args(["-ip.bind=0.0.0.0", "-s3", "-s3.port=8333"])
+                // It is the only master: nobody else could be elected.
+                .arg("-master.electionTimeout=1s")
                 // It would wait 10 s for masters that are not there.
                 .arg("-volume.preStopSeconds=0")
                 // Every bucket takes several volumes of its own.

@@ -13,6 +13,8 @@ use crate::net;
 use crate::process::run;
 use crate::wait::wait_until;
 
+const LOG_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
+
 /// Ends everything that belongs to the lab called `name` and removes its data;
 /// only the logs stay.
 ///
@@ -22,6 +24,34 @@ pub fn sweep(name: &str) -> Result<()> {
     let layout = Layout::of(name)?;
     let _lock = net::lock(&layout)?;
     sweep_locked(&layout)
+}
+
+/// Sweeps the labs that nobody uses and in which nothing runs any more: their
+/// owners were killed. Logs are kept for some days.
+///
+/// # Errors
+/// Anything that does not go away.
+pub fn sweep_dead() -> Result<()> {
+    let Ok(entries) = fs::read_dir(Layout::all()?) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_suffix(".lock"));
+        let Some(layout) = name.and_then(|name| Layout::of(name).ok()) else {
+            continue;
+        };
+        // Held: somebody's lab. Free, but with processes: one that was started to
+        // stay up.
+        let Ok(_lock) = net::lock(&layout) else {
+            continue;
+        };
+        if net::members(&layout)?.is_empty() {
+            sweep_locked(&layout)?;
+            layout.remove_old_log(LOG_AGE)?;
+        }
+    }
+    Ok(())
 }
 
 /// # Assumptions
