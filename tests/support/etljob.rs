@@ -20,6 +20,9 @@ use crate::tenant::{Tenant, from_json};
 
 const STEP: Duration = Duration::from_millis(200);
 
+/// Between two looks at the processes of pods that are known.
+const PROCESS_STEP: Duration = Duration::from_millis(10);
+
 /// The resource that `kubectl get etljobs` asks for.
 #[must_use]
 pub fn etljob_resource() -> ApiResource {
@@ -219,15 +222,22 @@ impl Tenant<'_> {
     ) -> Result<(Pod, PodProcess)> {
         let deadline = Instant::now() + limit;
         loop {
-            for pod in self.pods().await? {
-                let uid = pod.metadata.uid.clone().unwrap_or_default();
-                let processes = self.lab().site().pod_processes(&uid)?;
-                let found = processes
-                    .into_iter()
-                    .find(|process| condition(&pod, process));
-                if let Some(process) = found {
-                    return Ok((pod, process));
+            let pods = self.pods().await?;
+            // A pod takes longer than this from its creation to its process, but
+            // what is to be caught in the process may last milliseconds.
+            let next_list = Instant::now() + STEP;
+            while Instant::now() < next_list {
+                for pod in &pods {
+                    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+                    let processes = self.lab().site().pod_processes(uid)?;
+                    let found = processes
+                        .into_iter()
+                        .find(|process| condition(pod, process));
+                    if let Some(process) = found {
+                        return Ok((pod.clone(), process));
+                    }
                 }
+                sleep(PROCESS_STEP).await;
             }
             ensure!(
                 Instant::now() < deadline,
@@ -235,7 +245,6 @@ impl Tenant<'_> {
                 self.namespace(),
                 limit.as_secs()
             );
-            sleep(STEP).await;
         }
     }
 

@@ -10,6 +10,8 @@ mod lab;
 mod operator;
 mod record;
 mod tenant;
+mod timeline;
+mod worker;
 
 pub use etl_lab::{
     CHART_NAMESPACE, CLUSTER_ID, LEDGER_TABLE, Lifetime, Node, PodProcess, STORE_SECRET, Signal,
@@ -18,3 +20,5 @@ pub use etl_lab::{
 pub use etljob::{etljob_resource, has_condition, reason};
 pub use lab::Lab;
 pub use tenant::{Object, Tenant};
+pub use timeline::Timeline;
+pub use worker::Worker;

@@ -259,9 +259,14 @@ impl<'a> Tenant<'a> {
     /// A namespace that hangs.
     pub async fn delete(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.lab.client());
-        namespaces
+        match namespaces
             .delete(&self.namespace, &DeleteParams::default())
-            .await?;
+            .await
+        {
+            // The scenario deleted it.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+            answer => answer?,
+        };
         let gone = async {
             while namespaces.get_opt(&self.namespace).await?.is_some() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
