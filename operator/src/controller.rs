@@ -90,7 +90,10 @@ pub async fn run(
             () = context.children.synced() => {}
             () = stop.clone() => return,
         }
-        passes.for_each(|result| future::ready(note(result))).await;
+        let mut passes = std::pin::pin!(passes);
+        while let Some(result) = passes.next().await {
+            note(result);
+        }
     };
     tokio::select! {
         () = jobs => {}
@@ -211,3 +214,6 @@ fn note(result: Passed) {
         Err(error) => tracing::warn!(%error, "a pass could not be made"),
     }
 }
+
+#[cfg(test)]
+mod tests;

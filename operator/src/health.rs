@@ -47,6 +47,12 @@ impl Health {
         self.inner().stopping = true;
     }
 
+    /// Whether everything that is watched was listed.
+    #[cfg(test)]
+    pub fn is_ready(&self) -> bool {
+        self.ready().ok
+    }
+
     fn live(&self) -> Verdict {
         let inner = self.inner();
         let ended = inner
@@ -94,7 +100,8 @@ impl Watched {
     /// A complete list has arrived.
     pub fn listed(&self) {
         self.health.change(&self.name, |watch| {
-            (watch.listed, watch.error) = (true, None)
+            watch.listed = true;
+            watch.error = None;
         });
     }
 

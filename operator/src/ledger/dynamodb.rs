@@ -10,6 +10,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use etl_core::ledger::LedgerRecord;
 use jiff::Timestamp;
@@ -80,7 +81,7 @@ impl Ledger for DynamoDb {
         };
         let refused = error
             .as_service_error()
-            .is_some_and(|service| service.is_conditional_check_failed_exception());
+            .is_some_and(UpdateItemError::is_conditional_check_failed_exception);
         if refused {
             return Ok(Written::Superseded);
         }
@@ -192,3 +193,6 @@ fn statistics(totals: &etl_api::Statistics) -> AttributeValue {
             .into(),
     )
 }
+
+#[cfg(test)]
+mod tests;

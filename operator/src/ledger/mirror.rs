@@ -210,3 +210,6 @@ impl Queue {
         self.put(record);
     }
 }
+
+#[cfg(test)]
+mod tests;

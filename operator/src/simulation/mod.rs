@@ -3,10 +3,11 @@
 //! clock that jumps. Faults are not drawn but enumerated, so that a red test
 //! is red every time.
 
+pub mod apiserver;
 mod cluster;
 pub mod fixture;
 mod invariants;
-mod ledger;
+pub mod ledger;
 mod scenarios;
 mod sweep;
 mod workers;

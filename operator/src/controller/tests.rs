@@ -1,0 +1,175 @@
+//! Watches, passes and wake-ups together, over the wire protocol.
+
+use std::time::Duration;
+
+use etl_core::ledger::ProcessingStatus;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::clock::Clock;
+use crate::cluster::kube::KubeCluster;
+use crate::ledger::mirror::Mirror;
+use crate::simulation::apiserver::ApiServer;
+use crate::simulation::fixture;
+use crate::simulation::ledger::FakeLedger;
+use crate::stop;
+
+const ETLJOBS: &str = "/apis/etl-operator.io/v1alpha1/namespaces/etl/etljobs";
+const JOBS: &str = "/apis/batch/v1/namespaces/etl/jobs";
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Operator {
+    server: ApiServer,
+    health: Health,
+    mirror: Arc<Mirror>,
+    stop: futures::channel::oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    fn start(server: ApiServer, territory: Territory) -> Self {
+        let (sender, stop) = stop::channel();
+        let (health, mirror) = (Health::default(), Arc::new(Mirror::default()));
+        let client = server.client();
+        let context = Context {
+            settings: fixture::settings(),
+            clock: Clock::start(),
+            cluster: Arc::new(KubeCluster::new(client.clone(), "pod-1".into())),
+            children: Arc::default(),
+            memory: Arc::default(),
+            mirror: Some(Arc::clone(&mirror)),
+        };
+        let task = tokio::spawn(run(
+            territory,
+            client,
+            Arc::new(context),
+            health.clone(),
+            stop,
+        ));
+        Operator {
+            server,
+            health,
+            mirror,
+            stop: sender,
+            task,
+        }
+    }
+
+    /// Writes of the kind so far, once there are `count` of them.
+    async fn wait(&self, what: &str, count: usize) {
+        let of_kind = |writes: &[String]| writes.iter().filter(|w| w.starts_with(what)).count();
+        let wait = self.server.writes(|writes| of_kind(writes) >= count);
+        let writes = tokio::time::timeout(LIMIT, wait)
+            .await
+            .unwrap_or_else(|_| panic!("{count} x {what} did not come"));
+        assert_eq!(of_kind(&writes), count, "{writes:#?}");
+    }
+
+    async fn end(self) {
+        drop(self.stop);
+        tokio::time::timeout(LIMIT, self.task)
+            .await
+            .expect("it stops")
+            .expect("without a panic");
+    }
+}
+
+fn etljob(name: &str) -> serde_json::Value {
+    let mut job = serde_json::to_value(fixture::etljob()).unwrap();
+    job["metadata"]["name"] = name.into();
+    job["metadata"]["uid"] = format!("uid-of-{name}").into();
+    job
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_etljob_and_a_change_of_its_job_are_each_followed_by_a_pass() {
+    let operator = Operator::start(ApiServer::new(), Territory::All);
+    operator.server.put(ETLJOBS, etljob("trips"));
+    operator.wait(&format!("POST {JOBS}"), 1).await;
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 1)
+        .await;
+
+    let status = operator.server.get(&format!("{ETLJOBS}/trips")).unwrap();
+    let name = status["status"]["attempt"]["jobName"].as_str().unwrap();
+    let mut job = operator.server.get(&format!("{JOBS}/{name}")).unwrap();
+    job["status"] = serde_json::json!({ "active": 1, "ready": 1 });
+    operator.server.put(JOBS, job);
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 2)
+        .await;
+    let status = operator.server.get(&format!("{ETLJOBS}/trips")).unwrap();
+    assert_eq!(status["status"]["phase"], "Running");
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_there_before_the_start_is_looked_at_and_makes_it_ready() {
+    let server = ApiServer::new();
+    for name in ["a", "b", "c"] {
+        server.put(ETLJOBS, etljob(name));
+    }
+    let operator = Operator::start(server, Territory::Namespace("etl".into()));
+    operator.wait(&format!("POST {JOBS}"), 3).await;
+    assert!(operator.health.is_ready());
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_etljob_is_cancelled_in_the_ledger() {
+    let operator = Operator::start(ApiServer::new(), Territory::All);
+    operator.server.put(ETLJOBS, etljob("trips"));
+    operator.wait(&format!("POST {JOBS}"), 1).await;
+    operator.server.remove(&format!("{ETLJOBS}/trips"));
+    let ledger = FakeLedger::default();
+    let row = async {
+        loop {
+            let row = ledger.row("test/etl/trips/uid-of-trips/1");
+            if row
+                .as_ref()
+                .is_some_and(|r| r.processing_status == ProcessingStatus::Cancelled)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = operator.mirror.run(&ledger) => {}
+        result = tokio::time::timeout(LIMIT, row) => result.expect("the row is closed"),
+    }
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_status_write_triggers_nothing_and_a_wake_up_does() {
+    let operator = Operator::start(ApiServer::new(), Territory::All);
+    operator.server.put(ETLJOBS, etljob("trips"));
+    operator.wait(&format!("POST {JOBS}"), 1).await;
+    // The Job never gets a pod: nothing more until its start deadline.
+    tokio::time::sleep(Duration::from_secs(590)).await;
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 1)
+        .await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    operator.wait("DELETE", 1).await;
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 2)
+        .await;
+    operator.end().await;
+}
+
+#[test]
+fn a_wish_is_a_change_of_the_spec_or_the_begin_of_a_deletion() {
+    let job = fixture::etljob();
+    let mut status = job.clone();
+    status.metadata.resource_version = Some("9".into());
+    status.status = None;
+    assert_eq!(wish(&job), wish(&status));
+    let mut edited = job.clone();
+    edited.metadata.generation = Some(2);
+    let mut deleted = job.clone();
+    deleted.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
+    assert_ne!(wish(&job), wish(&edited));
+    assert_ne!(wish(&job), wish(&deleted));
+}

@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use etl_core::ledger::records;
+
+use super::*;
+use crate::simulation::fixture;
+use crate::simulation::ledger::FakeLedger;
+
+fn record(run: u32, revision: i64) -> LedgerRecord {
+    let mut job = fixture::etljob();
+    job.status = serde_json::from_value(serde_json::json!({
+        "revision": revision,
+        "run": {
+            "number": run, "workHash": "v1:0", "startTime": "2026-11-24T00:00:00Z",
+            "workerImage": "worker:1", "shards": 1,
+        },
+    }))
+    .unwrap();
+    records(&job, &fixture::settings()).pop().unwrap()
+}
+
+/// Writes what is pending and ends.
+async fn drain(mirror: &Mirror, ledger: &FakeLedger) {
+    mirror.drain();
+    mirror.run(ledger).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_records_of_a_run_the_newest_is_written_once() {
+    let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
+    for revision in [3, 9, 5] {
+        mirror.offer(record(1, revision));
+    }
+    drain(&mirror, &ledger).await;
+    let row = record(1, 9);
+    assert_eq!(ledger.row(&row.file_id).unwrap().revision, 9);
+    assert_eq!(ledger.tries(), 1);
+    assert_eq!(mirror.written(&row.uid, &row.file_id), Some(9));
+    // What is known to be there is not written again.
+    mirror.offer(record(1, 9));
+    drain(&mirror, &ledger).await;
+    assert_eq!(ledger.tries(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_row_of_another_writer_stays() {
+    let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
+    ledger.write(&record(1, 9)).await.unwrap();
+    mirror.offer(record(1, 5));
+    drain(&mirror, &ledger).await;
+    let row = ledger.row(&record(1, 5).file_id).unwrap();
+    assert_eq!((row.revision, mirror.backlog()), (9, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_offered_while_an_older_one_is_failing_takes_its_place() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.set_down(true);
+    mirror.offer(record(1, 1));
+    let task = {
+        let (mirror, ledger) = (Arc::clone(&mirror), Arc::clone(&ledger));
+        tokio::spawn(async move { mirror.run(ledger.as_ref()).await })
+    };
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    mirror.offer(record(1, 2));
+    assert_eq!(mirror.backlog(), 1);
+    ledger.set_down(false);
+    mirror.drain();
+    task.await.unwrap();
+    assert_eq!(ledger.row(&record(1, 1).file_id).unwrap().revision, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_written_holds_no_other_up() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.poisoned.lock().unwrap().push(record(0, 1).file_id);
+    for run in 0..100 {
+        mirror.offer(record(run, 1));
+    }
+    let task = {
+        let (mirror, ledger) = (Arc::clone(&mirror), Arc::clone(&ledger));
+        tokio::spawn(async move { mirror.run(ledger.as_ref()).await })
+    };
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(ledger.rows.lock().unwrap().len(), 99);
+    assert_eq!(mirror.backlog(), 1);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_a_cancellation() {
+    let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
+    let cancelled = LedgerRecord {
+        processing_status: ProcessingStatus::Cancelled,
+        ..record(1, 5)
+    };
+    mirror.offer(cancelled);
+    // A write that was under way when the EtlJob was deleted.
+    mirror.offer(record(1, 8));
+    drain(&mirror, &ledger).await;
+    let row = ledger.row(&record(1, 5).file_id).unwrap();
+    assert_eq!(row.processing_status, ProcessingStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pending_is_written_after_its_etljob_is_forgotten() {
+    let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
+    let row = record(1, 5);
+    mirror.offer(row.clone());
+    mirror.forget(&row.uid);
+    drain(&mirror, &ledger).await;
+    assert!(ledger.row(&row.file_id).is_some());
+    assert_eq!(mirror.written(&row.uid, &row.file_id), None);
+}
