@@ -1,7 +1,7 @@
 //! Converts one parquet file to JSON Lines on standard output:
 //!
 //! ```sh
-//! cargo run -p etl-engine --example parquet2json -- input.parquet > output.json
+//! cargo run -p etl-engine --example parquet2json -- input.parquet [MEMORY_MIB] > output.json
 //! ```
 
 use std::error::Error;
@@ -63,22 +63,25 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os()
-        .nth(1)
-        .ok_or("usage: parquet2json FILE")?;
+    let mut args = std::env::args_os().skip(1);
+    let path = args.next().ok_or("usage: parquet2json FILE [MEMORY_MIB]")?;
+    let memory_mib: u64 = match args.next() {
+        Some(arg) => arg.to_string_lossy().parse()?,
+        None => 1024,
+    };
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let threads = std::thread::available_parallelism()?.get();
     let budget = Budget {
-        memory_bytes: 1 << 30,
+        memory_bytes: memory_mib << 20,
         threads,
     };
     let source = Arc::new(FileSource { file, size });
     let conversion = Conversion::open(source, &Options::default(), &budget)?;
-    let needed = conversion.memory_needed() >> 20;
+    let needed = conversion.memory_needed().div_ceil(1 << 20);
     let summary = conversion.convert(&mut Stdout(io::stdout().lock()))?;
     eprintln!(
-        "{} rows, {} bytes, at most {needed} MiB of memory",
+        "{} rows, {} bytes, planned with {needed} MiB of memory",
         summary.rows, summary.bytes
     );
     Ok(())

@@ -103,6 +103,12 @@ impl Conversion {
 
     /// Memory in bytes that the conversion needs with the threads of its
     /// budget. With more, up to one row group, it reads ahead.
+    ///
+    /// # Caveats
+    /// The footer does not say how large pages are; 2 MiB per column for a page
+    /// and a dictionary are counted here. Each row group is measured when it
+    /// has been fetched, so a file with larger pages may still end in
+    /// [`Error::NotEnoughMemory`], which then has the exact number.
     #[must_use]
     pub fn memory_needed(&self) -> u64 {
         memory::needed(self.metadata(), self.budget.threads)
@@ -121,18 +127,12 @@ impl Conversion {
     /// The sink may have got a part of the output by then.
     pub fn convert(self, sink: &mut dyn Sink) -> Result<Summary, Error> {
         let output = Output::new(sink, self.options.compression)?;
-        let ahead = memory::needed_for_read_ahead(self.metadata());
-        let read_ahead = self.row_groups() > 1
-            && self.memory_needed().saturating_add(ahead) <= self.budget.memory_bytes;
-        let beside = memory::needed_beside_row_group(self.metadata(), self.budget.threads)
-            .saturating_add(if read_ahead { ahead } else { 0 });
         let job = Job {
             source: &*self.source,
             columns: &self.columns,
             options: self.options,
             budget: self.budget,
-            read_ahead,
-            beside_bytes: beside,
+            beside_bytes: memory::needed_beside_row_group(self.metadata(), self.budget.threads),
         };
         let totals = run(job, output)?;
         let (claimed, row_groups) = (self.rows(), self.row_groups());

@@ -57,8 +57,8 @@ impl RowGroup<'_> {
     }
 
     /// Checks the page headers, and that decoding the row group beside
-    /// `beside` bytes of other memory stays within `budget`.
-    pub(crate) fn check_pages(&self, beside: u64, budget: u64) -> Result<(), Error> {
+    /// `beside` bytes of other memory stays within `budget`; returns the sum.
+    pub(crate) fn check_pages(&self, beside: u64, budget: u64) -> Result<u64, Error> {
         let metadata = self.columns.main.metadata().row_group(self.index);
         let mut working = 0_u64;
         for column in metadata.columns() {
@@ -95,7 +95,7 @@ impl RowGroup<'_> {
                 budget,
             });
         }
-        Ok(())
+        Ok(needed)
     }
 
     fn place(&self) -> Place {

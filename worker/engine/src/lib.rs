@@ -16,6 +16,7 @@ mod compress;
 mod convert;
 mod decode;
 mod error;
+mod fetch;
 mod footer;
 mod guard;
 mod int96;

@@ -76,16 +76,6 @@ pub(crate) fn needed_beside_row_group(metadata: &ParquetMetaData, threads: usize
         .saturating_add(lanes.saturating_mul(lane))
 }
 
-/// Further memory for fetching the next row group while one is decoded.
-pub(crate) fn needed_for_read_ahead(metadata: &ParquetMetaData) -> u64 {
-    metadata
-        .row_groups()
-        .iter()
-        .map(fetched_bytes)
-        .max()
-        .unwrap_or(0)
-}
-
 fn row_group(row_group: &RowGroupMetaData) -> u64 {
     let reading = row_group
         .columns()

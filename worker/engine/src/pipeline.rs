@@ -17,11 +17,11 @@ use crate::check::check;
 use crate::compress::{CHUNK_BYTES, Output};
 use crate::decode::RowGroup;
 use crate::error::{Error, Place};
+use crate::fetch::Fetch;
 use crate::guard::{guarded, join, spawn};
 use crate::memory::{WAITING_CHUNKS, encoding_threads};
 use crate::options::{Budget, NonFinite, Options};
 use crate::render::Renderer;
-use crate::row_group::RowGroupBytes;
 use crate::schema::Columns;
 use crate::source::ReadAt;
 
@@ -32,9 +32,7 @@ pub(crate) struct Job<'a> {
     pub(crate) columns: &'a Columns,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
-    /// Whether to fetch a row group while the one before is decoded.
-    pub(crate) read_ahead: bool,
-    /// Memory of the budget that is not for the row group being decoded.
+    /// Memory of the budget that is not for row groups.
     pub(crate) beside_bytes: u64,
 }
 
@@ -104,18 +102,11 @@ pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error>
             })?);
             lanes.push(Lane::Thread(lane));
         }
-        let (fetched, fetching) = if job.read_ahead {
-            let (sender, receiver) = sync_channel(0);
-            let thread = spawn(scope, "etl-fetch", move || fetch_ahead(job, &sender))?;
-            (Some(receiver), Some(thread))
-        } else {
-            (None, None)
-        };
-        let decoding = spawn(scope, "etl-decode", move || decode(job, fetched, lanes))?;
+        let fetch = Fetch::new(scope, job.source, job.columns.main.metadata());
+        let decoding = spawn(scope, "etl-decode", move || decode(job, fetch, lanes))?;
         let written = collect(encoded, &mut output);
         let decoded = join(decoding)?;
         let others = join_all(encoding)?;
-        fetching.map(join).transpose()?;
         totals.json_bytes += written?;
         first_failure(decoded, others)
     })?;
@@ -153,18 +144,6 @@ fn first_failure(decoded: Result<u64, Stop>, others: Vec<Stop>) -> Result<u64, E
     Ok(rows)
 }
 
-/// Fetches row groups one ahead of the decoder: the channel holds none, so the
-/// next is in memory while the present one is decoded, and no third.
-fn fetch_ahead(job: Job<'_>, fetched: &SyncSender<Result<RowGroupBytes, Error>>) {
-    for row_group in job.columns.main.metadata().row_groups() {
-        let result = RowGroupBytes::fetch(job.source, row_group);
-        let failed = result.is_err();
-        if fetched.send(result).is_err() || failed {
-            return;
-        }
-    }
-}
-
 /// Where decoded batches go.
 enum Lane {
     /// With a single thread, to an encoder on this one.
@@ -188,24 +167,18 @@ impl Lane {
     clippy::needless_pass_by_value,
     reason = "dropping the channels ends the stages around"
 )]
-fn decode(
-    job: Job<'_>,
-    fetched: Option<Receiver<Result<RowGroupBytes, Error>>>,
-    lanes: Vec<Lane>,
-) -> Result<u64, Stop> {
+fn decode(job: Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u64, Stop> {
     let mut first_row = 0;
     let mut turn = lanes.iter().cycle();
-    for (index, row_group) in job.columns.main.metadata().row_groups().iter().enumerate() {
-        let bytes = match &fetched {
-            Some(fetched) => fetched.recv().map_err(|_| Stop::HungUp)??,
-            None => RowGroupBytes::fetch(job.source, row_group)?,
-        };
+    for index in 0..job.columns.main.metadata().num_row_groups() {
+        let bytes = fetch.take(index)?;
         let row_group = RowGroup {
             columns: job.columns,
             index,
             bytes,
         };
-        row_group.check_pages(job.beside_bytes, job.budget.memory_bytes)?;
+        let needed = row_group.check_pages(job.beside_bytes, job.budget.memory_bytes)?;
+        fetch.start(index + 1, job.budget.memory_bytes - needed)?;
         row_group.decode::<Stop>(|rows| {
             let count = rows.num_rows() as u64;
             let lane = turn.next().ok_or(Stop::HungUp)?;
