@@ -10,7 +10,7 @@ const BASE_BYTES: u64 = 48 * MIB;
 
 /// What the writer of one output holds: parts in flight, one being filled, and
 /// the chunks in the channel.
-const WRITER_BYTES: u64 = 40 * MIB;
+const WRITER_BYTES: u64 = 56 * MIB;
 
 /// Most conversions at once: more overlap nothing that these do not.
 const MAX_CONVERSIONS: u64 = 4;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_budget_leaves_room_for_everything_else() {
-        for (limit, cpus) in [(128 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
+        for (limit, cpus) in [(192 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
             let budget = Budget::new(limit, cpus);
             let writers = budget.conversions as u64 * WRITER_BYTES;
             assert!(
@@ -148,7 +148,7 @@ mod tests {
             );
             assert!(budget.share_bytes() > 0);
         }
-        assert_eq!(Budget::new(512 * MIB, 2).conversions, 3);
+        assert_eq!(Budget::new(512 * MIB, 2).conversions, 2);
         assert_eq!(Budget::new(8192 * MIB, 16).conversions, 4);
         assert_eq!(Budget::new(MIB, 1).conversions, 1);
     }

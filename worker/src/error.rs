@@ -1,7 +1,5 @@
 //! Everything that ends a shard, and the one map from it to a [`Failure`].
 
-use std::error::Error as StdError;
-
 use etl_contract::{Category, Failure, OrderError};
 use tokio::task::JoinError;
 
@@ -229,19 +227,7 @@ fn source_changed(kind: Kind) -> Option<Category> {
 }
 
 fn of_store(error: &StoreError) -> Failure {
-    // The first two causes say what the SDK's own text hides, such as a name
-    // that does not resolve; the rest is noise.
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        cause = inner.source();
-        if cause.is_none() {
-            let text = inner.to_string();
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
-            }
-        }
-    }
+    let message = error.to_string();
     let category = match error.kind() {
         Kind::NoBucket => Category::InvalidSpec,
         Kind::NotFound => Category::SourceNotFound,

@@ -37,7 +37,7 @@ struct Args {
     #[arg(
         long,
         env = "ETL_LOG",
-        default_value = "info,aws_config=warn,aws_smithy_runtime=warn",
+        default_value = "info,aws_config=error,aws_smithy_runtime=warn",
         value_name = "FILTER"
     )]
     log: String,

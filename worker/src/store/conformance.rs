@@ -13,10 +13,10 @@ use futures::future::join_all;
 use super::{Attributes, Kind, Pin, Precondition, Slot, Store, StoreError, crc64, list_all};
 
 /// Writers of a race.
-const WRITERS: usize = 16;
+const WRITERS: usize = 8;
 
 /// Races in a row: a check that is not atomic passes one by luck.
-const RACES: usize = 10;
+const RACES: usize = 5;
 
 /// Smallest part that S3 takes, but for the last.
 const PART_BYTES: usize = 5 << 20;

@@ -50,6 +50,10 @@ impl Kind {
 }
 
 /// A request to a store that failed.
+///
+/// Its text is the same whenever the same thing goes wrong: it ends up in the
+/// status of a resource, where every change is an update. So it holds no request
+/// ids and no times; those are in the [source](StdError::source).
 #[derive(Debug)]
 pub struct StoreError {
     kind: Kind,
@@ -93,6 +97,15 @@ impl StoreError {
     pub fn uri(&self) -> &str {
         &self.uri
     }
+}
+
+/// The innermost cause of an error: what the layers above it have lost.
+pub(super) fn root_cause(error: &dyn StdError) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 impl fmt::Display for StoreError {

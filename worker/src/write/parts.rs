@@ -1,8 +1,9 @@
 //! Sizes of the parts of an upload whose length nobody knows beforehand.
 
 /// Size of the first parts in bytes, and the largest object that is written by
-/// a single request.
-pub(super) const FIRST_PART_BYTES: usize = 8 << 20;
+/// a single request: a plain PUT is atomic on every store, so it is worth a
+/// large buffer.
+pub(super) const FIRST_PART_BYTES: usize = 16 << 20;
 
 /// Most parts that S3 takes.
 pub(super) const MAX_PARTS: u32 = 10_000;
@@ -14,10 +15,10 @@ const PARTS_PER_SIZE: u32 = 1000;
 const MAX_PART_BYTES: usize = 512 << 20;
 
 /// Bytes in flight that are aimed at: what the first parts need in parallel.
-const IN_FLIGHT_BYTES: usize = 3 * FIRST_PART_BYTES;
+const IN_FLIGHT_BYTES: usize = 2 * FIRST_PART_BYTES;
 
 /// Size of part `number` (from 1) in bytes: small at first, so that little
-/// memory is needed, and growing, so that 10,000 parts reach 2.5 TiB. The sizes
+/// memory is needed, and growing, so that 10,000 parts reach 3 TiB. The sizes
 /// depend on the number alone, so that two attempts make the same parts.
 pub(super) fn part_bytes(number: u32) -> usize {
     let doublings = number.saturating_sub(1) / PARTS_PER_SIZE;
@@ -36,20 +37,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_grow_until_ten_thousand_hold_two_tebibytes() {
-        assert_eq!(part_bytes(1), 8 << 20);
-        assert_eq!(part_bytes(1000), 8 << 20);
-        assert_eq!(part_bytes(1001), 16 << 20);
+    fn parts_grow_until_ten_thousand_hold_three_tebibytes() {
+        assert_eq!(part_bytes(1), 16 << 20);
+        assert_eq!(part_bytes(1000), 16 << 20);
+        assert_eq!(part_bytes(1001), 32 << 20);
         assert_eq!(part_bytes(MAX_PARTS), MAX_PART_BYTES);
         let total: u64 = (1..=MAX_PARTS)
             .map(|number| part_bytes(number) as u64)
             .sum();
-        assert!(total > 2 << 40, "{total}");
+        assert!(total > 5 << 39, "{total}");
     }
 
     #[test]
     fn large_parts_go_one_by_one() {
-        assert_eq!(in_flight(part_bytes(1)), 3);
+        assert_eq!(in_flight(part_bytes(1)), 2);
         assert_eq!(in_flight(MAX_PART_BYTES), 1);
     }
 }

@@ -16,15 +16,15 @@ use crate::memory::MemoryStore;
 /// One object that takes a multipart upload of three parts.
 fn large_input() -> MemoryStore {
     let source = MemoryStore::new("raw");
-    source.insert("large.parquet", texts(20, 1 << 20));
+    source.insert("large.parquet", texts(33, 1 << 20));
     source
 }
 
 fn assert_large_output(output: &MemoryStore) {
     assert_eq!(output.outputs(), ["large.json"]);
     let lines: Vec<usize> = output.text("large.json").lines().map(str::len).collect();
-    assert_eq!(lines, [(1 << 20) + r#"{"t":""}"#.len(); 20]);
-    assert_eq!(manifest(output).totals.rows_written, 20);
+    assert_eq!(lines, [(1 << 20) + r#"{"t":""}"#.len(); 33]);
+    assert_eq!(manifest(output).totals.rows_written, 33);
     assert_eq!(output.pending_uploads(), 0);
 }
 
@@ -78,7 +78,7 @@ async fn a_process_may_die_around_any_write_of_a_large_object() {
     for fault in [Fault::CrashBefore, Fault::CrashAfter] {
         let writes = at_every_write(&source, fault, Counted::All, async |output, outcome| {
             outcome.unwrap_err();
-            assert_eq!(second_attempt(&source, &output).await.rows_written, 20);
+            assert_eq!(second_attempt(&source, &output).await.rows_written, 33);
             assert_large_output(&output);
         })
         .await;
@@ -114,7 +114,7 @@ async fn a_lost_reply_is_settled_by_reading_back() {
             fault,
             Counted::Publishing,
             async |output, outcome| {
-                assert_eq!(complete(outcome).rows_written, 20, "{lost:?}");
+                assert_eq!(complete(outcome).rows_written, 33, "{lost:?}");
                 assert_large_output(&output);
             },
         )
@@ -149,7 +149,7 @@ async fn a_write_that_did_not_happen_is_made_again() {
             fault,
             Counted::Publishing,
             async |output, outcome| {
-                assert_eq!(complete(outcome).rows_written, 20, "{refused:?}");
+                assert_eq!(complete(outcome).rows_written, 33, "{refused:?}");
                 assert_large_output(&output);
             },
         )

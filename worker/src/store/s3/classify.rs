@@ -2,8 +2,9 @@
 
 use std::error::Error as StdError;
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::store::error::root_cause;
 use crate::store::{Kind, StoreError};
 
 /// Whether a request whose answer is missing may have changed something.
@@ -41,12 +42,18 @@ where
         SdkError::TimeoutError(_) => (lost, "no answer in time".to_owned()),
         SdkError::DispatchFailure(failure) => {
             let kind = if failure.is_user() { Kind::Other } else { lost };
-            (kind, "the store cannot be reached".to_owned())
+            (
+                kind,
+                format!("the store cannot be reached: {}", root_cause(&error)),
+            )
         }
-        SdkError::ResponseError(_) => (lost, "the answer cannot be understood".to_owned()),
-        SdkError::ConstructionFailure(_) => (Kind::Other, DisplayErrorContext(&error).to_string()),
+        SdkError::ResponseError(_) => (
+            lost,
+            format!("the answer cannot be understood: {}", root_cause(&error)),
+        ),
+        SdkError::ConstructionFailure(_) => (Kind::Other, root_cause(&error)),
         // The SDK's enum is open; anything new says nothing about the effect.
-        other => (lost, DisplayErrorContext(other).to_string()),
+        other => (lost, root_cause(other)),
     };
     StoreError::new(kind, operation, uri, detail).with_source(error)
 }

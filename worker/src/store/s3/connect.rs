@@ -9,6 +9,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, ProvideCredentials, StalledStreamProtectionConfig};
 use etl_contract::Storage;
 
+use crate::store::error::root_cause;
 use crate::store::{Kind, StoreError};
 
 /// A request is tried four times: once, and three times again with growing,
@@ -30,13 +31,8 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     // connection, once per request and after all its retries.
     if let Some(provider) = shared.credentials_provider() {
         provider.provide_credentials().await.map_err(|error| {
-            StoreError::new(
-                Kind::AccessDenied,
-                "open",
-                uri(),
-                "there are no AWS credentials",
-            )
-            .with_source(error)
+            let detail = format!("there are no AWS credentials: {}", root_cause(&error));
+            StoreError::new(Kind::AccessDenied, "open", uri(), detail).with_source(error)
         })?;
     }
     if shared.region().is_none() {

@@ -3,15 +3,13 @@
 mod classify;
 mod connect;
 mod convert;
+mod read;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
@@ -25,11 +23,7 @@ use super::{
     StoreError, UploadId, crc64,
 };
 use classify::{Effect, classify};
-use convert::{checksum, object, pending, range_header, tagging};
-
-/// Tries for one read, the first included. The SDK retries requests; this
-/// covers bodies that break off, which it cannot see.
-const READ_TRIES: u32 = 4;
+use convert::{checksum, object, pending, tagging};
 
 /// A bucket below a prefix.
 #[derive(Debug)]
@@ -71,89 +65,6 @@ impl S3Store {
 
     fn full(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
-    }
-
-    fn bucket_uri(&self) -> String {
-        format!("s3://{}", self.bucket)
-    }
-
-    /// A HEAD has no body, so a missing bucket looks like a missing key. Told
-    /// apart once, since only a run's first request can meet it.
-    async fn missing_bucket(&self) -> Option<StoreError> {
-        if self.bucket_seen.load(Ordering::Relaxed) {
-            return None;
-        }
-        let request = self
-            .client
-            .head_bucket()
-            .bucket(&self.bucket)
-            .set_expected_bucket_owner(self.expected_owner.clone());
-        match request.send().await {
-            Err(SdkError::ServiceError(context)) if context.raw().status().as_u16() == 404 => {
-                let uri = self.bucket_uri();
-                Some(StoreError::new(
-                    Kind::NoBucket,
-                    "open",
-                    uri,
-                    "there is no such bucket",
-                ))
-            }
-            // Anything else, such as a policy that forbids this very request,
-            // says nothing about the key that was asked for.
-            _ => {
-                self.bucket_seen.store(true, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
-    async fn get_once(
-        &self,
-        key: &str,
-        pin: &Pin,
-        range: Option<&Range<u64>>,
-    ) -> Result<Bytes, StoreError> {
-        let response = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(self.full(key))
-            .set_version_id(pin.version.clone())
-            .set_if_match(pin.etag.clone())
-            .set_range(range.map(range_header))
-            .set_expected_bucket_owner(self.expected_owner.clone())
-            .send()
-            .await
-            .map_err(|error| classify(error, Effect::None, "read", self.uri(key)))?;
-        self.collect(key, range, response).await
-    }
-
-    async fn collect(
-        &self,
-        key: &str,
-        range: Option<&Range<u64>>,
-        response: GetObjectOutput,
-    ) -> Result<Bytes, StoreError> {
-        let expected = range.map(|range| range.end - range.start).or_else(|| {
-            response
-                .content_length()
-                .and_then(|length| u64::try_from(length).ok())
-        });
-        let broken =
-            |detail: String| StoreError::new(Kind::Unavailable, "read", self.uri(key), detail);
-        let body = response
-            .body
-            .collect()
-            .await
-            .map_err(|error| broken("the answer broke off".into()).with_source(error))?
-            .into_bytes();
-        match expected {
-            Some(expected) if expected != body.len() as u64 => Err(broken(format!(
-                "the answer has {} bytes instead of {expected}",
-                body.len()
-            ))),
-            _ => Ok(body),
-        }
     }
 }
 
@@ -245,22 +156,7 @@ impl Store for S3Store {
         pin: &Pin,
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
-        if range.as_ref().is_some_and(Range::is_empty) {
-            return Ok(Bytes::new());
-        }
-        let mut delay = Duration::from_millis(100);
-        let mut tries = 1;
-        loop {
-            match self.get_once(key, pin, range.as_ref()).await {
-                Err(error) if error.kind() == Kind::Unavailable && tries < READ_TRIES => {
-                    tracing::warn!(%error, tries, "A read failed and is tried again.");
-                    tokio::time::sleep(delay).await;
-                    delay *= 4;
-                    tries += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.get_whole(key, pin, range.as_ref()).await
     }
 
     async fn put(
