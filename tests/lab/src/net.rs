@@ -112,6 +112,11 @@ pub(crate) fn lock(layout: &Layout) -> Result<File> {
     }
 }
 
+/// A bridge without an address of its own takes that of one of its ports: every
+/// pod that comes or goes may change it, and the other pods' traffic is lost
+/// until they ask anew who the gateway is.
+const BRIDGE_HARDWARE_ADDRESS: &str = "02:00:0a:f4:00:01";
+
 fn create(layout: &Layout) -> Result<()> {
     let name = layout.netns();
     run(Command::new("ip").args(["netns", "add", &name]))?;
@@ -119,7 +124,7 @@ fn create(layout: &Layout) -> Result<()> {
         "set -e
          ip link set lo up
          ip address add {API_SERVER}/32 dev lo
-         ip link add cni0 type bridge
+         ip link add cni0 address {BRIDGE_HARDWARE_ADDRESS} type bridge
          ip address add {BRIDGE}/16 dev cni0
          ip link set cni0 up
          echo 1 > /proc/sys/net/ipv4/ip_forward"
