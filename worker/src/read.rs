@@ -180,6 +180,10 @@ fn assemble(pieces: &[Piece], range: &Range<u64>) -> Option<Bytes> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "lists of ranges are what is tested"
+)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! The commit protocol over stores that fail, race and lie about what happened.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bench;
 mod crashes;
 mod fault;
