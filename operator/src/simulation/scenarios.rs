@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::cluster::Fault;
 use super::fixture;
 use super::workers::Fate;
-use super::world::World;
+use super::world::{Lag, World};
 use crate::cluster::Kind;
 use crate::reconcile::Next;
 
@@ -252,16 +252,27 @@ async fn another_writer_makes_a_plan_stale_and_nothing_is_done_by_it() {
 
 #[tokio::test(start_paused = true)]
 async fn caches_that_lag_change_nothing() {
-    for lag in 1..8 {
-        let mut world =
-            World::with_fates(&[Fate::Fail(Category::Unavailable), Fate::Killed, Fate::Work]);
-        world.lag = lag;
-        world.settle().await;
-        world.check();
-        let status = world.status();
-        assert_eq!(status.phase, Some(Phase::Complete), "lag {lag}");
-        let numbers: Vec<u32> = status.attempts.iter().map(|a| a.number).collect();
-        assert_eq!(numbers, [1, 2, 3], "lag {lag}");
+    for passes in 1..8 {
+        for (etljob, jobs) in [(passes, 0), (0, passes), (passes, passes)] {
+            let lag = Lag { etljob, jobs };
+            let mut world =
+                World::with_fates(&[Fate::Wait, Fate::Fail(Category::Unavailable), Fate::Killed]);
+            world.cluster.state().edit(|job| {
+                job.spec.retry_policy.max_attempts = 4;
+                job.spec.retry_policy.backoff.initial_seconds = 0;
+            });
+            world.lag = lag;
+            world.settle().await;
+            world.check();
+            let status = world.status();
+            assert_eq!(status.phase, Some(Phase::Complete), "{lag:?}");
+            let results: Vec<&str> = status.attempts.iter().map(|a| a.result.as_str()).collect();
+            assert_eq!(
+                results,
+                ["StartTimeout", "Unavailable", "WorkerLost", "Complete"],
+                "{lag:?}"
+            );
+        }
     }
 }
 

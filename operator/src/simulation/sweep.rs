@@ -5,7 +5,7 @@ use etl_contract::Category;
 
 use super::cluster::Fault;
 use super::workers::Fate;
-use super::world::World;
+use super::world::{Lag, World};
 use crate::cluster::Kind;
 
 /// What must not depend on faults: the phase, charged failures, and number and
@@ -53,7 +53,7 @@ fn faults() -> [Fault; 8] {
 }
 
 /// Runs `fates` once for each fault at each write of the undisturbed life.
-async fn sweep(fates: &[Fate], lag: usize) {
+async fn sweep(fates: &[Fate], lag: Lag) {
     let world = |fault: Option<(usize, Fault)>| {
         let mut world = World::with_fates(fates);
         world.lag = lag;
@@ -80,31 +80,35 @@ async fn sweep(fates: &[Fate], lag: usize) {
 async fn a_run_with_failures_survives_every_fault_at_every_write() {
     sweep(
         &[Fate::Fail(Category::Throttled), Fate::Killed, Fate::Work],
-        0,
+        Lag::default(),
     )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn deadlines_survive_every_fault_at_every_write() {
-    sweep(&[Fate::Wait, Fate::Hang, Fate::Work], 0).await;
+    sweep(&[Fate::Wait, Fate::Hang, Fate::Work], Lag::default()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_given_up_survives_every_fault_at_every_write() {
-    sweep(&[Fate::Killed, Fate::Killed, Fate::Killed], 0).await;
+    sweep(&[Fate::Killed, Fate::Killed, Fate::Killed], Lag::default()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_nobody_reported_survives_every_fault_at_every_write() {
-    sweep(&[Fate::Killed, Fate::Killed, Fate::KilledAfterCommit], 0).await;
+    sweep(
+        &[Fate::Killed, Fate::Killed, Fate::KilledAfterCommit],
+        Lag::default(),
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn faults_and_lagging_caches_together_change_nothing() {
     sweep(
         &[Fate::Fail(Category::Throttled), Fate::Killed, Fate::Work],
-        3,
+        Lag { etljob: 3, jobs: 2 },
     )
     .await;
 }

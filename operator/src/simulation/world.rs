@@ -27,12 +27,18 @@ const PASSES: usize = 400;
 /// How late a watch event is for each pass of lag.
 const LATENESS: Duration = Duration::from_millis(500);
 
+/// Passes for which a cache stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    pub etljob: usize,
+    pub jobs: usize,
+}
+
 pub struct World {
     pub cluster: Arc<FakeCluster>,
     pub ledger: Arc<FakeLedger>,
     pub settings: Settings,
-    /// Passes for which the caches stay as they are.
-    pub lag: usize,
+    pub lag: Lag,
     clock: Clock,
     process: Option<Process>,
     pub deaths: u32,
@@ -43,7 +49,27 @@ struct Process {
     context: Context,
     mirror: JoinHandle<()>,
     cached: Option<Arc<EtlJob>>,
-    age: usize,
+    passes: usize,
+}
+
+impl Process {
+    fn see_etljob(&mut self, etljob: Option<EtlJob>) {
+        let before = self.cached.take();
+        self.cached = etljob.map(Arc::new);
+        let uid = |job: &Option<Arc<EtlJob>>| job.as_ref().and_then(|job| job.uid());
+        if let Some(before) = before.filter(|job| job.uid() != uid(&self.cached)) {
+            self.context.depart(before);
+        }
+    }
+
+    fn see_jobs(&self, jobs: impl Iterator<Item = Job>) {
+        let children = &self.context.children;
+        children.apply(Event::Init);
+        for job in jobs {
+            children.apply(Event::InitApply(job));
+        }
+        children.apply(Event::InitDone);
+    }
 }
 
 impl Drop for Process {
@@ -58,7 +84,7 @@ impl World {
             cluster: Arc::new(FakeCluster::new(etljob)),
             ledger: Arc::default(),
             settings: fixture::settings(),
-            lag: 0,
+            lag: Lag::default(),
             clock: Clock::starting_at("2026-11-24T00:00:00Z".parse().unwrap()),
             process: None,
             deaths: 0,
@@ -125,39 +151,19 @@ impl World {
         }
     }
 
-    /// Brings the caches up to date, as often as the lag allows.
+    /// Brings the caches up to date, each as often as its lag allows.
     fn sync(&mut self) {
-        if self.process.is_none() {
-            self.process = Some(self.start());
-        } else if let Some(process) = &mut self.process {
-            process.age += 1;
-            if process.age <= self.lag {
-                return;
-            }
-            process.age = 0;
+        let process = self.process.take().unwrap_or_else(|| self.start());
+        let process = self.process.insert(process);
+        let due = |lag: usize| process.passes % (lag + 1) == 0;
+        let (etljob, jobs) = (due(self.lag.etljob), due(self.lag.jobs));
+        process.passes += 1;
+        if etljob {
+            process.see_etljob(self.cluster.state().etljob.clone());
         }
-        let (etljob, jobs) = {
-            let state = self.cluster.state();
-            (
-                state.etljob.clone(),
-                state.jobs.values().cloned().collect::<Vec<_>>(),
-            )
-        };
-        let process = self.process.as_mut().expect("just started");
-        match (&process.cached, &etljob) {
-            (Some(gone), None) => process.context.depart(Arc::clone(gone)),
-            (Some(old), Some(new)) if old.metadata.uid != new.metadata.uid => {
-                process.context.depart(Arc::clone(old));
-            }
-            _ => {}
+        if jobs {
+            process.see_jobs(self.cluster.state().jobs.values().cloned());
         }
-        process.cached = etljob.map(Arc::new);
-        let children = &process.context.children;
-        children.apply(Event::Init);
-        for job in jobs {
-            children.apply(Event::InitApply(job));
-        }
-        children.apply(Event::InitDone);
     }
 
     fn start(&self) -> Process {
@@ -174,7 +180,7 @@ impl World {
             },
             mirror: tokio::spawn(async move { queue.run(ledger.as_ref()).await }),
             cached: None,
-            age: 0,
+            passes: 0,
         }
     }
 
