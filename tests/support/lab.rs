@@ -46,7 +46,8 @@ impl Lab {
         let images = image::build(Profile::Dev, &repository().join("target/images"))?;
         let lab = Self::start_with(name, &artefacts, &images)?;
         lab.site.create_ledger_table()?;
-        lab.install(&json!({}))?;
+        // As the README installs it; tenants bring their own accounts.
+        lab.install(&json!({"worker": {"namespaces": ["default"]}}))?;
         Ok(lab)
     }
 

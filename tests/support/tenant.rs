@@ -247,8 +247,21 @@ impl<'a> Tenant<'a> {
             "metadata": {"name": STORE_SECRET},
             "stringData": {"AWS_ACCESS_KEY_ID": "NOBODY", "AWS_SECRET_ACCESS_KEY": "nothing"},
         }))?;
+        self.replace_credentials(&secret).await
+    }
+
+    /// Gives the tenant's workers back the keys that the store knows.
+    ///
+    /// # Errors
+    /// What Kubernetes says.
+    pub async fn mend_credentials(&self) -> Result<()> {
+        let secret: Secret = from_json(self.lab.site().store_secret(&self.namespace))?;
+        self.replace_credentials(&secret).await
+    }
+
+    async fn replace_credentials(&self, secret: &Secret) -> Result<()> {
         self.api()
-            .replace(STORE_SECRET, &PostParams::default(), &secret)
+            .replace(STORE_SECRET, &PostParams::default(), secret)
             .await?;
         Ok(())
     }

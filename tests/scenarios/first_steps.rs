@@ -1,0 +1,161 @@
+//! What the README tells a newcomer to do, word by word.
+
+use anyhow::{Context, Result, ensure};
+use etl_tests::{CHART_NAMESPACE, Lab, Tenant, repository};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use serde_json::Value;
+
+const SAMPLE: &str = "yellow_tripdata_2021-01.first-22k";
+
+/// `kubectl apply`, `kubectl wait`, `kubectl get` and `kubectl describe` with the
+/// first example.
+pub(crate) async fn the_first_example_completes(tenant: &Tenant<'_>) -> Result<()> {
+    let lab = tenant.lab();
+    let site = lab.site();
+    let file = repository().join(format!("tests/data/{SAMPLE}.parquet"));
+    site.put_object("raw-data", &format!("2021/01/15/{SAMPLE}.parquet"), &file)?;
+    site.create_bucket("processed-data")?;
+    site.apply(&site.store_secret("default"))?;
+    let example = repository()
+        .join("examples/01-hello.yaml")
+        .display()
+        .to_string();
+    kubectl(lab, &["apply", "-f", &example])?;
+    kubectl(
+        lab,
+        &[
+            "wait",
+            "--for=condition=Complete",
+            "ej/hello",
+            "--timeout=120s",
+        ],
+    )?;
+    let listed = kubectl(lab, &["get", "ej"])?;
+    ensure!(
+        listed.contains("hello") && listed.contains("Complete") && listed.contains("22791"),
+        "kubectl get ej: {listed}"
+    );
+    let described = kubectl(lab, &["describe", "ej", "hello"])?;
+    for part in [
+        "22791 rows in 1 object",
+        "s3://processed-data/_etl/",
+        "Rows Written",
+    ] {
+        ensure!(described.contains(part), "{part:?} is not in: {described}");
+    }
+    Events::of(&described)?.tell("Completed")?;
+    kubectl(lab, &["delete", "-f", &example]).map(drop)
+}
+
+/// The events at the end of a description.
+struct Events<'a>(&'a str);
+
+impl<'a> Events<'a> {
+    fn of(described: &'a str) -> Result<Self> {
+        let (_, events) = described.split_once("\nEvents:").context("no events")?;
+        Ok(Self(events))
+    }
+
+    fn tell(&self, reason: &str) -> Result<()> {
+        ensure!(self.0.contains(reason), "no event {reason}: {}", self.0);
+        Ok(())
+    }
+}
+
+/// The chart makes the workers' account, without a token, and gives the operator
+/// no access to secrets, finalizers and webhooks: neither in what is rendered,
+/// nor in what the API server allows, nor in what was ever asked for.
+pub(crate) async fn the_chart_gives_least_power(tenant: &Tenant<'_>) -> Result<()> {
+    let lab = tenant.lab();
+    let accounts: Api<ServiceAccount> = Api::namespaced(lab.client(), "default");
+    let account = accounts.get("etl-worker").await?;
+    ensure!(
+        account.automount_service_account_token == Some(false),
+        "the workers' account gives its token away"
+    );
+    let output = lab.helm(&["get", "manifest", CHART_NAMESPACE, "-n", CHART_NAMESPACE])?;
+    let rendered = String::from_utf8(output.stdout)?;
+    let roles: Vec<&str> = rendered
+        .split("\n---")
+        .filter(|object| {
+            object.contains("\nkind: ClusterRole\n") || object.contains("\nkind: Role\n")
+        })
+        .collect();
+    ensure!(!roles.is_empty(), "no role is rendered: {rendered}");
+    for word in ["finalizers", "secrets", "webhook", "\"*\"", "- '*'"] {
+        ensure!(
+            roles.iter().all(|role| !role.contains(word)),
+            "{word:?} is in the operator's roles: {roles:?}"
+        );
+    }
+    ensure!(
+        !rendered.contains("WebhookConfiguration"),
+        "the chart has a webhook"
+    );
+    the_api_server_allows_no_more(lab)?;
+    let operator = format!("system:serviceaccount:{CHART_NAMESPACE}:{CHART_NAMESPACE}");
+    let asked = |event: &&Value| {
+        event["user"]["username"] == operator.as_str()
+            && event["objectRef"]["resource"] == "secrets"
+    };
+    let events = lab.audit_events()?;
+    let asked: Vec<&Value> = events.iter().filter(asked).collect();
+    ensure!(
+        asked.is_empty(),
+        "the operator asked for secrets: {asked:?}"
+    );
+    Ok(())
+}
+
+fn the_api_server_allows_no_more(lab: &Lab) -> Result<()> {
+    let operator = format!("--as=system:serviceaccount:{CHART_NAMESPACE}:{CHART_NAMESPACE}");
+    let worker = "--as=system:serviceaccount:default:etl-worker".to_owned();
+    let ask = |who: &str, verb: &str, what: &str| -> Result<String> {
+        let output = lab.kubectl(&["auth", "can-i", verb, what, who, "-n", "default"])?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    // Otherwise the refusals below would say nothing.
+    for (verb, what) in [
+        ("watch", "etljobs.etl-operator.io"),
+        ("create", "jobs.batch"),
+    ] {
+        let answer = ask(&operator, verb, what)?;
+        ensure!(
+            answer == "yes",
+            "the operator may not {verb} {what}: {answer}"
+        );
+    }
+    let nobody = [
+        ("get", "secrets"),
+        ("update", "etljobs.etl-operator.io/finalizers"),
+        ("patch", "etljobs.etl-operator.io"),
+        ("update", "etljobs.etl-operator.io"),
+        ("create", "pods"),
+        ("create", "pods/exec"),
+        (
+            "create",
+            "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        ),
+        ("create", "serviceaccounts/token"),
+        ("bind", "clusterroles.rbac.authorization.k8s.io"),
+    ];
+    for (verb, what) in nobody {
+        for who in [&operator, &worker] {
+            let answer = ask(who, verb, what)?;
+            ensure!(answer == "no", "{who} may {verb} {what}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+fn kubectl(lab: &Lab, arguments: &[&str]) -> Result<String> {
+    let output = lab.kubectl(arguments)?;
+    let problem = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {problem}",
+        arguments.join(" ")
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
