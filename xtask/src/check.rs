@@ -11,7 +11,7 @@ use crate::generate;
 use crate::run::{cargo, step};
 
 /// `cargo deny` is built once per machine, beside the lab's programs.
-const CARGO_DENY: &str = "0.20";
+const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn run() -> Result<()> {
     step(cargo().args(["fmt", "--all", "--check"]))?;
@@ -79,9 +79,10 @@ fn cargo_deny() -> Result<PathBuf> {
     let program = root.join("bin/cargo-deny");
     if !program.is_file() {
         let version = format!("cargo-deny@{CARGO_DENY}");
+        // Unoptimised: it takes longer to build than it will ever run.
         step(
             cargo()
-                .args(["install", "--locked", "--root"])
+                .args(["install", "--locked", "--debug", "--root"])
                 .arg(&root)
                 .arg(version),
         )?;

@@ -10,21 +10,77 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "etl-core",
         &[
-            "kube-client", "kube-runtime", "tokio", "aws-", "tracing", "rand", "getrandom",
-            "chrono", "etl-operator", "etl-worker", "etl-engine",
+            "kube-client",
+            "kube-runtime",
+            "tokio",
+            "aws-",
+            "tracing",
+            "rand",
+            "getrandom",
+            "chrono",
+            "etl-operator",
+            "etl-worker",
+            "etl-engine",
         ],
     ),
-    ("etl-api", &["kube-client", "kube-runtime", "tokio", "aws-", "etl-core"]),
-    ("etl-contract", &["kube", "k8s-openapi", "tokio", "aws-", "arrow", "parquet", "etl-api"]),
-    ("etl-engine", &["tokio", "aws-", "kube", "k8s-openapi", "etl-"]),
-    ("etl-worker", &["kube", "k8s-openapi", "aws-sdk-dynamodb", "etl-core", "etl-api"]),
-    ("etl-operator", &["arrow", "parquet", "aws-sdk-s3", "etl-engine", "etl-worker"]),
-    ("kubectl-etl", &["arrow", "parquet", "aws-", "etl-engine", "etl-worker", "etl-operator"]),
+    (
+        "etl-api",
+        &["kube-client", "kube-runtime", "tokio", "aws-", "etl-core"],
+    ),
+    (
+        "etl-contract",
+        &[
+            "kube",
+            "k8s-openapi",
+            "tokio",
+            "aws-",
+            "arrow",
+            "parquet",
+            "etl-api",
+        ],
+    ),
+    (
+        "etl-engine",
+        &["tokio", "aws-", "kube", "k8s-openapi", "etl-"],
+    ),
+    (
+        "etl-worker",
+        &[
+            "kube",
+            "k8s-openapi",
+            "aws-sdk-dynamodb",
+            "etl-core",
+            "etl-api",
+        ],
+    ),
+    (
+        "etl-operator",
+        &["arrow", "parquet", "aws-sdk-s3", "etl-engine", "etl-worker"],
+    ),
+    (
+        "kubectl-etl",
+        &[
+            "arrow",
+            "parquet",
+            "aws-",
+            "etl-engine",
+            "etl-worker",
+            "etl-operator",
+        ],
+    ),
 ];
 
 fn tree(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .args(["--format", "{p}", "--offline"])
         .output()
         .expect("cargo runs");
@@ -64,14 +120,28 @@ fn matches(name: &str, prefix: &str) -> bool {
     if prefix.ends_with('-') {
         return name.starts_with(prefix);
     }
-    name == prefix || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))
+    name == prefix
+        || name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with('-'))
 }
 
 #[test]
 fn every_member_but_tests_and_tools_has_a_wall() {
     let manifest = include_str!("../../Cargo.toml");
-    for member in ["cli", "crds", "operator", "operator/core", "worker", "worker/contract", "worker/engine"] {
-        assert!(manifest.contains(&format!("\"{member}\"")), "{member} has moved: update WALLS");
+    for member in [
+        "cli",
+        "crds",
+        "operator",
+        "operator/core",
+        "worker",
+        "worker/contract",
+        "worker/engine",
+    ] {
+        assert!(
+            manifest.contains(&format!("\"{member}\"")),
+            "{member} has moved: update WALLS"
+        );
     }
     assert_eq!(WALLS.len(), 7);
 }
