@@ -10,6 +10,31 @@
 //! cargo test -p etl-tests -- --list
 //! ```
 
+mod admission;
+mod bad_input;
+mod collisions;
+mod credentials;
+mod deadline;
+mod evicted;
+mod faults;
+mod finished;
+mod first_steps;
+mod formats;
+mod invariants;
+mod job_deleted;
+mod ledger_outage;
+mod namespace_deleted;
+mod node_lost;
+mod operator_killed;
+mod out_of_memory;
+mod prefix;
+mod reader;
+mod real_files;
+mod s3_outage;
+mod start_timeout;
+mod store_conformance;
+mod worker_killed;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -38,12 +63,56 @@ macro_rules! scenario {
 
 /// Scenarios that touch nothing but their own namespace and bucket.
 fn side_by_side() -> Vec<Scenario> {
-    vec![]
+    vec![
+        scenario!(admission::what_cannot_work_is_refused_with_the_reason),
+        scenario!(admission::defaults_are_filled_in),
+        scenario!(admission::what_was_decided_stays),
+        scenario!(admission::fields_explain_themselves),
+        scenario!(admission::examples_are_accepted),
+        scenario!(first_steps::the_first_example_completes),
+        scenario!(first_steps::the_chart_gives_least_power),
+        scenario!(store_conformance::the_store_keeps_every_promise),
+        scenario!(real_files::samples_become_equal_json),
+        scenario!(real_files::a_success_costs_four_writes_and_two_events),
+        scenario!(bad_input::a_truncated_file_fails_at_once_and_is_named),
+        scenario!(bad_input::a_file_of_another_kind_is_named),
+        scenario!(bad_input::a_source_that_is_not_there_is_named),
+        scenario!(credentials::wrong_keys_are_retried_by_the_own_backoff),
+        scenario!(credentials::mended_keys_end_the_trouble),
+        scenario!(formats::every_form_reads_back),
+        scenario!(formats::a_nan_can_be_refused),
+        scenario!(formats::the_object_carries_its_attributes),
+        scenario!(collisions::two_inputs_on_one_key_are_refused),
+        scenario!(collisions::one_output_is_never_complete_for_two),
+        scenario!(collisions::a_recreated_job_has_the_new_rows),
+        scenario!(collisions::a_job_recreated_in_the_middle_has_the_new_rows),
+        scenario!(prefix::forty_objects_become_one_result),
+        scenario!(prefix::a_shard_that_fails_twice_is_finished),
+        scenario!(deadline::a_worker_that_wakes_after_its_deadline_commits_nothing),
+        scenario!(evicted::an_evicted_pod_is_replaced_and_not_charged),
+        scenario!(evicted::a_shard_that_is_evicted_six_times_gets_a_free_attempt),
+        scenario!(job_deleted::a_job_deleted_by_kubectl_is_a_lost_attempt),
+        scenario!(job_deleted::a_job_deleted_with_its_pods_is_a_lost_attempt),
+        scenario!(namespace_deleted::a_namespace_goes_at_once_and_the_ledger_closes_the_run),
+        scenario!(out_of_memory::memory_raised_between_attempts_is_used_by_the_next),
+        scenario!(out_of_memory::a_file_that_cannot_fit_is_refused_with_the_amount),
+        scenario!(start_timeout::what_keeps_a_pod_from_starting_is_told),
+        scenario!(worker_killed::the_work_of_a_killed_worker_is_done_again),
+    ]
 }
 
 /// Scenarios that hurt what the others need.
 fn alone() -> Vec<Scenario> {
-    vec![]
+    vec![
+        scenario!(real_files::a_restart_writes_nothing_about_what_is_idle),
+        scenario!(finished::nothing_starts_a_finished_run_again),
+        scenario!(ledger_outage::a_newer_row_is_never_replaced),
+        scenario!(ledger_outage::a_run_without_its_ledger_is_recorded_later),
+        scenario!(node_lost::what_a_lost_node_had_committed_is_complete),
+        scenario!(operator_killed::a_run_survives_its_operator_five_times),
+        scenario!(s3_outage::a_run_outlives_an_outage_of_the_store),
+        scenario!(start_timeout::an_image_that_cannot_be_pulled_is_told),
+    ]
 }
 
 fn main() -> ExitCode {

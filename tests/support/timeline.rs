@@ -1,7 +1,7 @@
 //! What became of the Jobs and pods of a namespace, in the order in which it
 //! happened.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,6 +55,7 @@ struct Life {
 #[derive(Debug)]
 pub struct Timeline {
     moments: Arc<Mutex<Vec<Moment>>>,
+    excepted: Mutex<HashSet<String>>,
     watches: [JoinHandle<()>; 2],
 }
 
@@ -83,7 +84,11 @@ impl Tenant<'_> {
                 pod,
             )),
         ];
-        let timeline = Timeline { moments, watches };
+        let timeline = Timeline {
+            moments,
+            excepted: Mutex::default(),
+            watches,
+        };
         let begun = async {
             job_ready.notified().await;
             pod_ready.notified().await;
@@ -171,8 +176,8 @@ fn pod(pod: &Pod) -> Standing {
     }
 }
 
-fn lock(moments: &Mutex<Vec<Moment>>) -> MutexGuard<'_, Vec<Moment>> {
-    moments.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Timeline {
@@ -237,6 +242,12 @@ impl Timeline {
         Ok(())
     }
 
+    /// Takes a Job out of [`Timeline::ensure_no_orphans`]: it was not the operator
+    /// who deleted it.
+    pub fn except(&self, job: &str) {
+        lock(&self.excepted).insert(job.to_owned());
+    }
+
     /// No pod was alive after its Job was gone.
     ///
     /// # Errors
@@ -247,8 +258,9 @@ impl Timeline {
             let Some(job) = lives.iter().find(|life| life.uid == pod.owner) else {
                 continue;
             };
+            let excepted = lock(&self.excepted).contains(&job.name);
             ensure!(
-                pod.finished <= job.gone,
+                pod.finished <= job.gone || excepted,
                 "a pod was alive after its Job was gone: {pod:?}, {job:?}"
             );
         }

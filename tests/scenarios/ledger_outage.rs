@@ -1,0 +1,90 @@
+//! A ledger that is away, and one that is ahead.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
+use etl_tests::{LEDGER_TABLE, Tenant, Timeline};
+use serde_json::{Value, json};
+
+use crate::faults::{self, ATTEMPT, SMALL, ensure_attempts, spec, start_frozen};
+use crate::invariants::{self, attribute};
+
+/// The longest wait between two tries of the mirror, and a try.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// DynamoDB is away for a whole run with a retry in it: the run does not mind,
+/// and the row that appears afterwards says what the status says.
+pub(crate) async fn a_run_without_its_ledger_is_recorded_later(tenant: &Tenant<'_>) -> Result<()> {
+    faults::put_source(tenant, SMALL)?;
+    let timeline = tenant.timeline().await?;
+    let ledger = tenant.lab().site().dynamodb();
+    ledger.stop()?;
+    let run = async {
+        let (job, worker) = start_frozen(tenant, "unrecorded", json!({})).await?;
+        worker.kill()?;
+        tenant.wait_complete("unrecorded", ATTEMPT * 2).await?;
+        anyhow::Ok(job)
+    };
+    let run = run.await;
+    ledger.start()?;
+    let job = run?;
+
+    let recorded = |row: &invariants::Row| attribute(row, "processing_status") == Some("COMPLETED");
+    faults::wait_row(tenant, &job, "COMPLETED", CATCH_UP, recorded).await?;
+    let done = faults::hold(tenant, &timeline, "unrecorded", SMALL).await?;
+    ensure_attempts(&done, &[("WorkerLost", true), ("Complete", false)])
+}
+
+/// A row with a higher revision stays as it is through a restart of the operator
+/// and a change of the status.
+pub(crate) async fn a_newer_row_is_never_replaced(tenant: &Tenant<'_>) -> Result<()> {
+    faults::put_source(tenant, SMALL)?;
+    let timeline = tenant.timeline().await?;
+    let job = complete(tenant, &timeline, "ahead").await?;
+    let mut row = tenant
+        .ledger_row(&job, 1)
+        .await?
+        .context("there is a row")?;
+    let revision = job["status"]["revision"]
+        .as_i64()
+        .context("there is a revision")?;
+    // An hour ahead, as after the restore of an old backup of the cluster.
+    let ahead = (revision + 3_600_000).to_string();
+    row.insert("revision".to_owned(), AttributeValue::N(ahead));
+    row.insert(
+        "error_message".to_owned(),
+        AttributeValue::S("from the future".to_owned()),
+    );
+    let put = tenant.lab().dynamodb().put_item().table_name(LEDGER_TABLE);
+    put.set_item(Some(row.clone())).send().await?;
+
+    tenant.lab().kill_operator().await?;
+    tenant.lab().wait_operator_ready().await?;
+    let edit = json!({"spec": {"retryPolicy": {"maxAttempts": 7}}});
+    let edited = tenant.patch_etljob("ahead", &edit).await?;
+    let generation = edited["metadata"]["generation"].clone();
+    let answered = |job: &Value| {
+        job["status"]["observedGeneration"] == generation && job["status"]["revision"] != revision
+    };
+    tenant
+        .wait_for("ahead", "the edit is answered", ATTEMPT, answered)
+        .await?;
+    // Rows are written in the order in which they are offered: when this one is
+    // there, the other has been tried.
+    complete(tenant, &timeline, "afterwards").await?;
+    let now = tenant
+        .ledger_row(&job, 1)
+        .await?
+        .context("the row is there")?;
+    ensure!(now == row, "the newer row was replaced: {now:?}");
+    Ok(())
+}
+
+async fn complete(tenant: &Tenant<'_>, timeline: &Timeline, name: &str) -> Result<Value> {
+    tenant
+        .create_etljob(name, &spec(tenant, name, json!({})))
+        .await?;
+    tenant.wait_complete(name, ATTEMPT).await?;
+    faults::hold(tenant, timeline, name, SMALL).await
+}
