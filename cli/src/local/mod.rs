@@ -20,7 +20,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use etl_api::{ConditionType, EtlJob, EtlJobSpec, ResourceList, Resources};
 use etl_contract::Storage;
@@ -270,17 +270,17 @@ impl Runner {
     }
 
     /// Ends all processes: politely, then, after the grace or a second signal,
-    /// at once.
+    /// at once. One that not even the kernel can end is left behind.
     fn stop(&self, children: &mut Children, show: &Show) {
         show.say("interrupted; the workers are told to stop");
         children.stop();
-        while children.any_running() {
-            let left = children
-                .enforce_at()
-                .map_or(Duration::from_secs(1), |time| {
-                    time.saturating_duration_since(Instant::now())
-                });
-            match self.messages.recv_timeout(left) {
+        let limit = Instant::now() + GRACE * 2;
+        while children.any_running() && Instant::now() < limit {
+            let until = children.enforce_at().unwrap_or(limit);
+            match self
+                .messages
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(Message::Ended(id)) => drop(children.ended(id)),
                 Ok(Message::Interrupted) => children.kill(),
                 Ok(Message::Progress(..)) => {}
