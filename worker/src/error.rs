@@ -147,6 +147,13 @@ impl Error {
                 .about(uri)
                 .hint("write source objects under new keys instead of overwriting them");
         }
+        if let Error::Plan(PlanError::Store(error)) = self
+            && error.kind() == Kind::NoBucket
+        {
+            return failure(Category::SourceNotFound, error.to_string())
+                .about(error.uri())
+                .hint("create the bucket, or correct source.uri");
+        }
         if let Some(error) = self.store() {
             return of_store(error);
         }
@@ -394,6 +401,10 @@ mod tests {
                 Category::UnsupportedInput,
             ),
             (Error::Store(store(Kind::NoBucket)), Category::InvalidSpec),
+            (
+                Error::Plan(PlanError::Store(store(Kind::NoBucket))),
+                Category::SourceNotFound,
+            ),
             (Error::Store(store(Kind::Unknown)), Category::Unavailable),
             (Error::Stopped(Stop::Deadline), Category::DeadlineExceeded),
             (Error::Internal("x".into()), Category::Internal),
