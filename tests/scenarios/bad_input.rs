@@ -63,18 +63,24 @@ pub(crate) async fn a_source_that_is_not_there_is_named(tenant: &Tenant<'_>) -> 
         .put("other/readme.txt", b"no parquet".to_vec())
         .await?;
     let nowhere = format!("s3://{}-nowhere", tenant.bucket());
+    // With what must be named of them.
+    let [object, prefix, other] = ["in/none.parquet", "in/", "other/"].map(|key| tenant.uri(key));
     let cases = [
-        ("no-object", tenant.uri("in/none.parquet")),
-        ("no-bucket", format!("{nowhere}/in/none.parquet")),
-        ("no-bucket-prefix", format!("{nowhere}/in/")),
-        ("empty-prefix", tenant.uri("in/")),
-        ("nothing-selected", tenant.uri("other/")),
+        ("no-object", object.clone(), object),
+        (
+            "no-bucket",
+            format!("{nowhere}/in/none.parquet"),
+            nowhere.clone(),
+        ),
+        ("no-bucket-prefix", format!("{nowhere}/in/"), nowhere),
+        ("empty-prefix", prefix.clone(), prefix),
+        ("nothing-selected", other.clone(), other),
     ];
-    for (name, uri) in &cases {
+    for (name, uri, _) in &cases {
         create(tenant, name, uri).await?;
     }
-    for (name, uri) in &cases {
-        let job = fails_at_once(tenant, &timeline, name, "SourceNotFound", uri).await?;
+    for (name, _, named) in &cases {
+        let job = fails_at_once(tenant, &timeline, name, "SourceNotFound", named).await?;
         let failure = &job["status"]["lastFailure"];
         ensure!(
             failure["hint"].is_string(),

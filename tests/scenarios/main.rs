@@ -38,7 +38,7 @@ mod worker_killed;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use etl_tests::Lab;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
@@ -166,6 +166,11 @@ fn trial(scenario: &Scenario, lab: Option<&Arc<Lab>>) -> Trial {
     let tenant = scenario.name.replace("::", "-").replace('_', "-");
     Trial::test(scenario.name, move || {
         let lab = lab.ok_or("there is no lab")?;
-        run(&lab, &tenant).map_err(|error| Failed::from(format!("{error:?}")))
+        run(&lab, &tenant).map_err(|error| Failed::from(causes(&error)))
     })
+}
+
+fn causes(error: &Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join("\n  because: ")
 }
