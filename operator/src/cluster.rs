@@ -3,6 +3,7 @@
 
 pub mod kube;
 
+use std::error::Error;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -112,4 +113,19 @@ impl ApiError {
             message: message.into(),
         }
     }
+}
+
+/// The whole story: a transport error hides its reason in its sources.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }

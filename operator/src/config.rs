@@ -65,14 +65,14 @@ pub enum ConfigError {
         value: String,
         expected: &'static str,
     },
-    #[error("{variable} is not valid JSON for {expected}: {source}")]
+    #[error("{variable} is not valid JSON for {expected}")]
     Json {
         variable: &'static str,
         expected: &'static str,
         #[source]
         source: serde_json::Error,
     },
-    #[error("{variable} is not a log filter such as info or etl_operator=debug: {source}")]
+    #[error("{variable} is not a log filter such as info or etl_operator=debug")]
     Filter {
         variable: &'static str,
         #[source]
@@ -258,142 +258,4 @@ impl RunArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn args() -> RunArgs {
-        RunArgs {
-            cluster_id: Some("prod".into()),
-            worker_image: Some("worker:1".into()),
-            ..RunArgs::default()
-        }
-    }
-
-    fn refusal(args: RunArgs) -> String {
-        Config::try_from(args).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_empty_value_is_an_unset_one() {
-        let config = Config::try_from(RunArgs {
-            ledger_table: Some(String::new()),
-            worker_service_account: Some(" ".into()),
-            worker_resources: Some(String::new()),
-            listen: Some(String::new()),
-            ..args()
-        })
-        .unwrap();
-        assert_eq!(config.ledger, None);
-        assert!(!config.settings.ledger);
-        assert_eq!(
-            config.settings.worker.service_account_name.as_deref(),
-            Some("etl-worker")
-        );
-        assert_eq!(config.settings.worker.resources, None);
-        assert_eq!(config.listen, DEFAULT_LISTEN);
-        assert_eq!(config.log_format, LogFormat::Json);
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_named() {
-        let cases = [
-            (
-                RunArgs {
-                    cluster_id: Some(String::new()),
-                    ..args()
-                },
-                "ETL_CLUSTER_ID",
-            ),
-            (
-                RunArgs {
-                    cluster_id: Some("a/b".into()),
-                    ..args()
-                },
-                "ETL_CLUSTER_ID",
-            ),
-            (
-                RunArgs {
-                    worker_image: None,
-                    ..args()
-                },
-                "ETL_WORKER_IMAGE",
-            ),
-            (
-                RunArgs {
-                    worker_image_pull_policy: Some("Daily".into()),
-                    ..args()
-                },
-                "Daily",
-            ),
-            (
-                RunArgs {
-                    worker_tolerations: Some("{}".into()),
-                    ..args()
-                },
-                "ETL_WORKER_TOLERATIONS",
-            ),
-            (
-                RunArgs {
-                    worker_resources: Some("x".into()),
-                    ..args()
-                },
-                "ETL_WORKER_RESOURCES",
-            ),
-            (
-                RunArgs {
-                    listen: Some("8080".into()),
-                    ..args()
-                },
-                "ETL_LISTEN",
-            ),
-            (
-                RunArgs {
-                    log_format: Some("xml".into()),
-                    ..args()
-                },
-                "ETL_LOG_FORMAT",
-            ),
-            (
-                RunArgs {
-                    log: Some("a=b=c".into()),
-                    ..args()
-                },
-                "ETL_LOG",
-            ),
-        ];
-        for (args, named) in cases {
-            let text = refusal(args);
-            assert!(text.contains(named), "{text}");
-        }
-    }
-
-    #[test]
-    fn values_in_json_are_taken_over() {
-        let config = Config::try_from(RunArgs {
-            worker_resources: Some(r#"{"limits":{"memory":"1Gi","cpu":2}}"#.into()),
-            worker_node_selector: Some(r#"{"pool":"etl"}"#.into()),
-            worker_tolerations: Some(r#"[{"key":"etl","operator":"Exists"}]"#.into()),
-            watch_namespaces: Some("b, a,,b".into()),
-            ledger_table: Some("etl-jobs".into()),
-            aws_region: Some("eu-west-1".into()),
-            ..args()
-        })
-        .unwrap();
-        let worker = &config.settings.worker;
-        assert!(
-            worker
-                .resources
-                .as_ref()
-                .unwrap()
-                .limits
-                .as_ref()
-                .unwrap()
-                .memory
-                .is_some()
-        );
-        assert_eq!(worker.node_selector["pool"], "etl");
-        assert_eq!(worker.tolerations[0].key.as_deref(), Some("etl"));
-        assert_eq!(config.namespaces, ["a", "b"]);
-        assert_eq!(config.ledger.unwrap().region.as_deref(), Some("eu-west-1"));
-    }
-}
+mod tests;

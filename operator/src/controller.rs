@@ -10,6 +10,7 @@ use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
@@ -173,22 +174,57 @@ fn etljobs(
     let (store, writer) = reflector::store();
     let watched = health.watch(territory.name("EtlJobs"));
     let mut departures = Departures::new(store.clone());
-    let context = Arc::clone(context);
-    let stream = watcher(territory.api::<EtlJob>(client), watcher::Config::default())
+    let (before, after) = (Arc::clone(context), Arc::clone(context));
+    let api = territory.api::<DeserializeGuard<EtlJob>>(client);
+    let stream = watcher(api, watcher::Config::default())
         .default_backoff()
+        .filter_map(|event| future::ready(readable(event)))
         .modify(|job| job.metadata.managed_fields = None)
         .inspect(move |event| {
             observe_health(&watched, event);
             for job in event.iter().flat_map(|event| departures.by(event)) {
-                context.depart(job);
+                before.depart(job);
             }
         })
         .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Apply(job)) = event {
+                after.memory.caught_up(job);
+            }
+        })
         .touched_objects()
         .predicate_filter(wish, PredicateConfig::default())
         // Errors are told by then, and would only slow the other triggers.
         .filter(|result| future::ready(result.is_ok()));
     (store, stream)
+}
+
+/// Leaves out objects that this version cannot read, such as those of a newer
+/// one: they must not keep the others from being looked at.
+fn readable(
+    event: watcher::Result<watcher::Event<DeserializeGuard<EtlJob>>>,
+) -> Option<watcher::Result<watcher::Event<EtlJob>>> {
+    let read = |guard: DeserializeGuard<EtlJob>| match guard.0 {
+        Ok(job) => Some(job),
+        Err(invalid) => {
+            let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
+            tracing::warn!(
+                ?namespace,
+                ?name,
+                error = invalid.error,
+                "cannot read an EtlJob"
+            );
+            None
+        }
+    };
+    Some(Ok(match event {
+        Err(error) => return Some(Err(error)),
+        Ok(watcher::Event::Init) => watcher::Event::Init,
+        Ok(watcher::Event::InitDone) => watcher::Event::InitDone,
+        Ok(watcher::Event::InitApply(guard)) => watcher::Event::InitApply(read(guard)?),
+        Ok(watcher::Event::Apply(guard)) => watcher::Event::Apply(read(guard)?),
+        Ok(watcher::Event::Delete(guard)) => watcher::Event::Delete(read(guard)?),
+    }))
 }
 
 /// What somebody else asks for with an EtlJob.

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::cluster::chain;
 use crate::stop::Stop;
 
 /// The state of all watches, by name.
@@ -107,7 +108,7 @@ impl Watched {
 
     /// The watch is interrupted; it goes on by itself.
     pub fn interrupted(&self, error: &dyn std::error::Error) {
-        let text = error.to_string();
+        let text = chain(error);
         tracing::warn!(watch = self.name, error = text, "a watch is interrupted");
         self.health
             .change(&self.name, |watch| watch.error = Some(text));

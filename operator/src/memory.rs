@@ -36,6 +36,12 @@ struct Note {
     written: Option<Arc<EtlJob>>,
 }
 
+impl Note {
+    fn is_empty(&self) -> bool {
+        self.failures == 0 && self.refusal.is_none() && self.written.is_none()
+    }
+}
+
 impl Memory {
     fn notes(&self) -> MutexGuard<'_, HashMap<String, Note>> {
         // A note is valid after any step of its changes.
@@ -62,6 +68,26 @@ impl Memory {
     pub fn wrote(&self, job: Arc<EtlJob>) {
         let uid = job.uid().unwrap_or_default();
         self.notes().entry(uid).or_default().written = Some(job);
+    }
+
+    /// The watch has brought `job`: an own write that is no newer is not
+    /// needed any more.
+    pub fn caught_up(&self, job: &EtlJob) {
+        let uid = job.uid().unwrap_or_default();
+        let mut notes = self.notes();
+        let Some(note) = notes.get_mut(&uid) else {
+            return;
+        };
+        if note
+            .written
+            .as_ref()
+            .is_some_and(|written| version(written) <= version(job))
+        {
+            note.written = None;
+        }
+        if note.is_empty() {
+            notes.remove(&uid);
+        }
     }
 
     /// Why the Job `name` could not be created, if that is known.
@@ -136,6 +162,16 @@ mod tests {
         assert_eq!(version(&memory.newest(at(10))), 10);
         // From then on it is forgotten.
         assert_eq!(version(&memory.newest(at(8))), 8);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_object_at_rest() {
+        let memory = Memory::default();
+        memory.wrote(at(9));
+        memory.caught_up(&at(8));
+        assert_eq!(version(&memory.newest(at(8))), 9);
+        memory.caught_up(&at(9));
+        assert!(memory.notes().is_empty());
     }
 
     #[test]

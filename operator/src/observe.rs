@@ -66,13 +66,13 @@ impl View<'_> {
         let Some(status) = &self.job.status else {
             return Ok(());
         };
-        let mut needs = needs(status, &seen.jobs, self.now);
+        let mut needs = needs(self.job, &seen.jobs, self.now);
         if let Some(name) = needs.confirm_gone.take() {
             match self.live(&name).await? {
                 // The cache lags behind.
                 Some(child) => {
                     seen.jobs.push(child);
-                    needs = etl_core::needs(status, &seen.jobs, self.now);
+                    needs = etl_core::needs(self.job, &seen.jobs, self.now);
                 }
                 None => seen.confirmed_gone = true,
             }

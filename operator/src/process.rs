@@ -108,8 +108,10 @@ async fn look_after(
         });
     let mut all = std::pin::pin!(join_all(territories));
     tokio::select! {
-        _ = &mut all => bail!("all watches have ended although nobody asked for it"),
+        // Watches end because of it.
+        biased;
         () = stop.clone() => health.stopping(),
+        _ = &mut all => bail!("all watches have ended although nobody asked for it"),
     }
     if tokio::time::timeout(FINISH_TIMEOUT, all).await.is_err() {
         tracing::warn!("some passes did not end in time: they are repeated after the next start");
@@ -148,6 +150,38 @@ impl Flow {
                 "the ledger is behind: the rest is written after the next start"
             );
             self.task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::RunArgs;
+    use crate::simulation::apiserver::ApiServer;
+
+    #[tokio::test(start_paused = true)]
+    async fn to_be_told_to_stop_is_no_failure() {
+        let config = Config::try_from(RunArgs {
+            cluster_id: Some("test".into()),
+            worker_image: Some("worker:1".into()),
+            watch_namespaces: Some("a,b".into()),
+            ..RunArgs::default()
+        })
+        .unwrap();
+        // Which of two futures is looked at first may be drawn.
+        for _ in 0..16 {
+            let (health, (stop_now, stop)) = (Health::default(), stop::channel());
+            let client = ApiServer::new().client();
+            let work = look_after(&config, &client, None, &health, stop);
+            let stopping = async {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                assert!(health.is_ready());
+                drop(stop_now);
+            };
+            let (result, ()) = tokio::join!(work, stopping);
+            result.unwrap();
+            assert!(!health.is_ready());
         }
     }
 }

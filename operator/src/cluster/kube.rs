@@ -1,6 +1,5 @@
 //! The port to the API server, through kube's client.
 
-use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
@@ -16,13 +15,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::{ApiError, Cluster, Kind};
+use super::{ApiError, Cluster, Kind, chain};
 
 /// Bound of one request, retries of the client included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Longest note of an event that the API server takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
+
+/// Longest name of a reporting instance that it takes, in bytes.
+const INSTANCE_LIMIT: usize = 128;
 
 /// A cluster behind a kube client.
 #[derive(Clone)]
@@ -33,7 +35,8 @@ pub struct KubeCluster {
 
 impl KubeCluster {
     /// `instance` is the name of this process in events.
-    pub fn new(client: Client, instance: String) -> Self {
+    pub fn new(client: Client, mut instance: String) -> Self {
+        truncate(&mut instance, INSTANCE_LIMIT);
         KubeCluster { client, instance }
     }
 
@@ -231,21 +234,6 @@ fn kind(status: &kube::core::Status) -> Kind {
         401 | 408 | 500..=599 => Kind::Transient,
         _ => Kind::Unknown,
     }
-}
-
-/// The whole story: a transport error hides its reason in its sources.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -116,6 +116,21 @@ async fn what_was_there_before_the_start_is_looked_at_and_makes_it_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_etljob_that_cannot_be_read_keeps_no_other_from_being_looked_at() {
+    let server = ApiServer::new();
+    let mut newer = etljob("newer");
+    newer["status"]["phase"] = "Dreaming".into();
+    server.put(ETLJOBS, newer.clone());
+    server.put(ETLJOBS, etljob("a"));
+    let operator = Operator::start(server, Territory::All);
+    operator.wait(&format!("POST {JOBS}"), 1).await;
+    operator.server.put(ETLJOBS, newer);
+    operator.server.put(ETLJOBS, etljob("b"));
+    operator.wait(&format!("POST {JOBS}"), 2).await;
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_etljob_is_cancelled_in_the_ledger() {
     let operator = Operator::start(ApiServer::new(), Territory::All);
     operator.server.put(ETLJOBS, etljob("trips"));

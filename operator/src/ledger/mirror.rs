@@ -91,22 +91,22 @@ impl Mirror {
         let mut failures = 0;
         while let Some(batch) = self.next_batch().await {
             let results = join_all(batch.iter().map(|record| ledger.write(record))).await;
-            let mut progress = false;
+            // One row that cannot be written must not slow the others down.
+            let progress = results.iter().any(Result::is_ok);
+            failures = if progress { 0 } else { failures + 1 };
+            if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
+                let rows = self.backlog();
+                tracing::warn!(%error, rows, failures, "the ledger is behind");
+            }
             for (record, result) in batch.into_iter().zip(results) {
                 match result {
                     Ok(written) => {
-                        progress = true;
                         log(&record, written);
                         self.queue().done(&record);
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, failures, "the ledger is behind");
-                        self.queue().put_back(record);
-                    }
+                    Err(_) => self.queue().put_back(record),
                 }
             }
-            // One row that cannot be written must not slow the others down.
-            failures = if progress { 0 } else { failures + 1 };
             if failures > 0 {
                 tokio::time::sleep(WRITE_BACKOFF.delay(failures)).await;
             }

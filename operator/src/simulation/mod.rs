@@ -8,6 +8,7 @@ mod cluster;
 pub mod fixture;
 mod invariants;
 pub mod ledger;
+mod mirroring;
 mod scenarios;
 mod sweep;
 mod workers;

@@ -155,7 +155,7 @@ impl World {
     fn sync(&mut self) {
         let process = self.process.take().unwrap_or_else(|| self.start());
         let process = self.process.insert(process);
-        let due = |lag: usize| process.passes % (lag + 1) == 0;
+        let due = |lag: usize| process.passes.is_multiple_of(lag + 1);
         let (etljob, jobs) = (due(self.lag.etljob), due(self.lag.jobs));
         process.passes += 1;
         if etljob {

@@ -237,7 +237,7 @@ async fn an_event_is_told_once_under_its_own_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_answer_is_given_up_in_time() {
-    let router = Router::new().fallback(|| std::future::pending::<()>());
+    let router = Router::new().fallback(std::future::pending::<()>);
     let cluster = KubeCluster::new(Client::new(router, "default"), "pod-1".into());
     let start = tokio::time::Instant::now();
     let error = cluster.get_job("etl", "trips-x").await.unwrap_err();
