@@ -1,6 +1,6 @@
 //! The world as one pass sees it, reduced to what decisions are made on.
 
-use etl_api::{EtlJobStatus, labels};
+use etl_api::{EtlJob, labels};
 use etl_contract::RunReport;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
@@ -8,7 +8,13 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 /// After this long without a running pod its reason is looked up and shown.
-pub(crate) const START_PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+const START_PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// The same, and no longer than the attempt has to start: its end needs a reason.
+pub(crate) fn start_patience(job: &EtlJob) -> SignedDuration {
+    let deadline = i64::from(job.spec.execution.start_deadline_seconds);
+    START_PATIENCE.min(SignedDuration::from_secs(deadline))
+}
 
 /// Everything that was read for one pass.
 #[derive(Clone, Debug, Default)]
@@ -137,8 +143,12 @@ pub struct Needs {
 }
 
 /// Decides what to read, so that a quiet pass costs no request.
-pub fn needs(status: &EtlJobStatus, jobs: &[ChildJob], now: Timestamp) -> Needs {
-    let Some(attempt) = &status.attempt else {
+pub fn needs(job: &EtlJob, jobs: &[ChildJob], now: Timestamp) -> Needs {
+    let attempt = job
+        .status
+        .as_ref()
+        .and_then(|status| status.attempt.as_ref());
+    let Some(attempt) = attempt else {
         return Needs::default();
     };
     let Some(child) = jobs.iter().find(|job| job.name == attempt.job_name) else {
@@ -149,7 +159,7 @@ pub fn needs(status: &EtlJobStatus, jobs: &[ChildJob], now: Timestamp) -> Needs 
         };
     };
     let unstarted = attempt.running_time.is_none() && child.ready == 0 && !child.is_finished();
-    let late = unstarted && now.duration_since(attempt.start_time) >= START_PATIENCE;
+    let late = unstarted && now.duration_since(attempt.start_time) >= start_patience(job);
     // A running pod that vanished may have been disrupted.
     let vanished = attempt.running_time.is_some() && child.active > child.ready;
     let pods = child.is_finished()
@@ -282,4 +292,46 @@ pub fn is_own(job: &Job, owner_uid: &str, run: u32, attempt: u32) -> bool {
             .any(|owner| owner.uid == owner_uid)
         && label(labels::RUN) == Some(run.to_string().as_str())
         && label(labels::ATTEMPT) == Some(attempt.to_string().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn unstarted(start_deadline_seconds: u32) -> (EtlJob, ChildJob) {
+        let job = json!({
+            "apiVersion": "etl-operator.io/v1alpha1", "kind": "EtlJob",
+            "metadata": {"name": "trips", "namespace": "data", "uid": "u"},
+            "spec": {
+                "source": {"uri": "s3://raw/a.parquet"}, "output": {"uri": "s3://out/"},
+                "execution": {"startDeadlineSeconds": start_deadline_seconds},
+            },
+            "status": {"attempt": {
+                "number": 1, "jobName": "trips-1", "startTime": "2026-01-01T00:00:00Z",
+            }},
+        });
+        let child = json!({"metadata": {"name": "trips-1", "uid": "c"}, "status": {"active": 1}});
+        let child: Job = serde_json::from_value(child).unwrap();
+        (serde_json::from_value(job).unwrap(), ChildJob::from(&child))
+    }
+
+    fn listed_after(seconds: i64, start_deadline_seconds: u32) -> bool {
+        let (job, child) = unstarted(start_deadline_seconds);
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now = start + SignedDuration::from_secs(seconds);
+        needs(&job, &[child], now).pods_of.is_some()
+    }
+
+    #[test]
+    fn pods_that_do_not_start_are_listed_after_a_while() {
+        assert!(!listed_after(19, 600));
+        assert!(listed_after(20, 600));
+    }
+
+    #[test]
+    fn pods_are_listed_when_the_time_to_start_is_over_however_short_it_was() {
+        assert!(!listed_after(9, 10));
+        assert!(listed_after(10, 10));
+    }
 }

@@ -172,7 +172,7 @@ impl<'a> Draft<'a> {
     /// Wakes when a pod that does not start is to be explained, and at the
     /// start deadline.
     pub(super) fn wake_for_start(&mut self, attempt: &Attempt) {
-        let explain = attempt.start_time + crate::facts::START_PATIENCE;
+        let explain = attempt.start_time + crate::facts::start_patience(self.job);
         let deadline = self.start_deadline(attempt);
         self.wake_at(if self.now < explain {
             explain.min(deadline)
