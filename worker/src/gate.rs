@@ -90,7 +90,6 @@ impl Gate {
 
     /// Runs `work` unless the gate is closed, and only until it closes.
     pub async fn pass<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
-        self.check()?;
         tokio::select! {
             biased;
             stop = self.closed() => Err(stop),

@@ -5,7 +5,7 @@
 //! all it touches is object storage, through the port in [`store`].
 //!
 //! Data flows one way, one module per arrow: order → [`plan`] → [`read`] →
-//! [`convert`] → [`write`] → [`record`] → [`commit`] → [`report`]. [`run`] puts
+//! [`convert`] → [`mod@write`] → [`record`] → [`commit`] → [`report`]. [`run`] puts
 //! them in order, [`process`] keeps a process around them, [`gate`] ends them in time,
 //! [`error`] says why.
 //!

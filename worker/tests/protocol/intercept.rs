@@ -17,13 +17,15 @@ use futures::future::BoxFuture;
 pub enum Request<'a> {
     /// A read of this key.
     Get(&'a str),
+    /// A write of this key by one request.
+    Put(&'a str),
     /// The part of this number.
     Part(u32),
 }
 
 type Hook = Arc<dyn Fn(Request<'_>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Runs a hook before reads and parts, and passes everything on.
+/// Runs a hook before reads and writes, and passes everything on.
 pub struct Intercepted {
     store: Arc<dyn Store>,
     hook: Hook,
@@ -78,6 +80,7 @@ impl Store for Intercepted {
         attributes: &Attributes,
         condition: &Precondition,
     ) -> Result<String, StoreError> {
+        (self.hook)(Request::Put(key)).await;
         self.store.put(key, body, attributes, condition).await
     }
 

@@ -1,16 +1,20 @@
 //! Several writers at once, and writers that come too late.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use etl_contract::{Category, Outcome, WorkOrder};
 use etl_worker::Error;
+use etl_worker::store::Store;
+use futures::FutureExt;
 use futures::future::join_all;
 use serde_json::json;
 
 use crate::bench::{
-    assert_three_outputs, category, complete, manifest, number_lines, numbers, order, run, shard,
-    three_inputs,
+    HASH, assert_three_outputs, category, complete, manifest, number_lines, numbers, order, run,
+    shard, three_inputs,
 };
+use crate::intercept::{Intercepted, Request};
 use crate::memory::MemoryStore;
 
 /// Runs all given orders and shards at the same time.
@@ -101,19 +105,73 @@ async fn of_two_owners_on_one_key_exactly_one_completes() {
     }
 }
 
+/// A store in which another writer puts `body` at `key` at the last moment
+/// before this one does.
+fn beaten(output: &MemoryStore, key: String, body: String) -> Arc<dyn Store> {
+    let winner = output.clone();
+    Arc::new(Intercepted::new(Arc::new(output.clone()), move |request| {
+        if request == Request::Put(&key) {
+            winner.insert(&key, body.clone());
+        }
+        ready(()).boxed()
+    }))
+}
+
 #[tokio::test]
-async fn an_output_that_vanished_before_the_commit_is_no_result() {
-    let (source, output) = (three_inputs(), MemoryStore::new("out"));
-    let two = || order(&json!({"shards": 2}));
-    let first = shard(two(), 0, Arc::new(source.clone()), Arc::new(output.clone()));
-    assert_eq!(first.worker.run().await.unwrap(), Outcome::TasksDone);
-    output.remove("a.json");
-    let second = shard(two(), 1, Arc::new(source), Arc::new(output.clone()));
+async fn a_plan_that_another_shard_froze_first_is_the_one_that_counts() {
+    let (source, first) = (three_inputs(), MemoryStore::new("out"));
+    // The winner listed the source when it had two objects.
+    let smaller = three_inputs();
+    smaller.remove("c.parquet");
+    complete(run(order(&json!({})), &smaller, Arc::new(first.clone())).await);
+    let key = format!("_etl/u/1-{HASH}/plan");
+    let plan = first.text(&key);
+
+    let output = MemoryStore::new("out");
+    let store = beaten(&output, key.clone(), plan.clone());
+    let statistics = complete(run(order(&json!({})), &source, store).await);
+    assert_eq!(statistics.source_objects, 2);
+    assert_eq!(output.outputs(), ["a.json", "b.json"]);
+    assert_eq!(output.text(&key), plan);
+}
+
+#[tokio::test]
+async fn a_manifest_is_never_written_twice() {
+    let (source, first) = (three_inputs(), MemoryStore::new("out"));
+    complete(run(order(&json!({})), &source, Arc::new(first.clone())).await);
+    let key = format!("_etl/u/1-{HASH}/manifest");
+    // The winner's manifest differs, to be told apart.
+    let theirs = first
+        .text(&key)
+        .replace("\"stale\":[]", "\"stale\":[\"old.json\"]");
+
+    let output = MemoryStore::new("out");
+    let store = beaten(&output, key.clone(), theirs.clone());
     assert_eq!(
-        category(second.worker.run().await),
-        Category::OutputConflict
+        complete(run(order(&json!({})), &source, store).await).rows_written,
+        31
     );
-    assert!(!output.keys().iter().any(|key| key.ends_with("/manifest")));
+    assert_eq!(output.text(&key), theirs);
+}
+
+#[tokio::test]
+async fn an_output_that_is_gone_or_foreign_at_the_commit_is_no_result() {
+    let vanish = |output: &MemoryStore| output.remove("a.json");
+    // The same bytes, and yet somebody else's object.
+    let replace = |output: &MemoryStore| output.insert("a.json", output.text("a.json"));
+    for meanwhile in [vanish as fn(&MemoryStore), replace] {
+        let (source, output) = (three_inputs(), MemoryStore::new("out"));
+        let two = || order(&json!({"shards": 2}));
+        let first = shard(two(), 0, Arc::new(source.clone()), Arc::new(output.clone()));
+        assert_eq!(first.worker.run().await.unwrap(), Outcome::TasksDone);
+        meanwhile(&output);
+        let second = shard(two(), 1, Arc::new(source), Arc::new(output.clone()));
+        assert_eq!(
+            category(second.worker.run().await),
+            Category::OutputConflict
+        );
+        assert!(!output.keys().iter().any(|key| key.ends_with("/manifest")));
+    }
 }
 
 #[tokio::test]
