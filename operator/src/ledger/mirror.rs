@@ -31,6 +31,7 @@ const BATCH: usize = 16;
 pub struct Mirror {
     queue: Mutex<Queue>,
     offered: Notify,
+    stopping: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +85,7 @@ impl Mirror {
     pub fn drain(&self) {
         self.queue().draining = true;
         self.offered.notify_one();
+        self.stopping.notify_one();
     }
 
     /// Writes what is offered, until `drain`.
@@ -108,8 +110,22 @@ impl Mirror {
                 }
             }
             if failures > 0 {
-                tokio::time::sleep(WRITE_BACKOFF.delay(failures)).await;
+                self.pause(failures).await;
             }
+        }
+    }
+
+    /// Waits before the next try: as long as it takes, or a moment if the
+    /// process is about to stop.
+    async fn pause(&self, failures: u32) {
+        tokio::select! {
+            () = tokio::time::sleep(WRITE_BACKOFF.delay(failures)) => {}
+            () = self.stopping.notified() => {}
+        }
+        if self.queue().draining {
+            // For the next pause.
+            self.stopping.notify_one();
+            tokio::time::sleep(WRITE_BACKOFF.first).await;
         }
     }
 

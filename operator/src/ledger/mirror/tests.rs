@@ -112,3 +112,25 @@ async fn what_is_pending_is_written_after_its_etljob_is_forgotten() {
     assert!(ledger.row(&row.file_id).is_some());
     assert_eq!(mirror.written(&row.uid, &row.file_id), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn before_a_stop_a_ledger_that_is_back_is_tried_at_once() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.set_down(true);
+    mirror.offer(record(1, 1));
+    let mut task = {
+        let (mirror, ledger) = (Arc::clone(&mirror), Arc::clone(&ledger));
+        tokio::spawn(async move { mirror.run(ledger.as_ref()).await })
+    };
+    // Long enough for the longest backoff.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    mirror.drain();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let tries = ledger.tries();
+    ledger.set_down(false);
+    tokio::time::timeout(Duration::from_secs(1), &mut task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(ledger.tries() > tries && mirror.backlog() == 0);
+}
