@@ -49,10 +49,9 @@ impl Budget {
 
     /// The budget of this process.
     pub fn detect(order_limit: Option<u64>) -> Self {
-        let limit = [order_limit, cgroup_limit(), available_memory()]
-            .into_iter()
-            .flatten()
-            .min();
+        // What a container is promised does not depend on how busy its node is.
+        let limit = [order_limit, cgroup_limit()].into_iter().flatten().min();
+        let limit = limit.or_else(available_memory);
         let cpus = available_parallelism().map_or(1, usize::from);
         Budget::new(limit.unwrap_or(FALLBACK_BYTES), cpus)
     }
