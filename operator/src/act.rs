@@ -105,7 +105,7 @@ async fn write_status(
             written.metadata.managed_fields = None;
             let written = Arc::new(written);
             context.memory.wrote(Arc::clone(&written));
-            tracing::info!(?phase, "wrote the status");
+            tracing::info!(phase = phase.map(tracing::field::debug), "wrote the status");
             Ok(Ok(written))
         }
         Err(error) => match error.kind {

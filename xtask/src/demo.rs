@@ -25,7 +25,8 @@ pub(crate) fn run() -> Result<()> {
     step(
         runner
             .current_dir(repository())
-            .args(["run", "-f", MANIFEST]),
+            .args(["run", "-f", MANIFEST])
+            .args(["--ledger", "target/demo/ledger.jsonl"]),
     )?;
     println!("The output is below target/demo/.");
     Ok(())

@@ -17,30 +17,28 @@ pub(crate) struct Options {
     /// Only the scenarios on the real cluster
     #[arg(long)]
     lab: bool,
-    /// Passed to the scenarios: a filter, or --list
-    #[arg(last = true)]
+    /// With --lab, passed to the scenarios: a filter, or --list
+    #[arg(last = true, requires = "lab")]
     scenarios: Vec<String>,
 }
 
+/// The one selection of packages: another one would mean other features of the
+/// dependencies, which would all be compiled once more.
+const EVERYTHING: [&str; 2] = ["--workspace", "--locked"];
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let skipped = (!options.unit).then(reason_to_skip_the_lab).flatten();
-    let lab = !options.unit && skipped.is_none();
-    thread::scope(|scope| {
-        // The lab's programs take minutes the first time: they are made while
-        // the tests that need none of them are compiled and run.
-        let artefacts = lab.then(|| scope.spawn(Artefacts::ensure));
-        if !options.lab {
-            step(cargo().args(["test", "--workspace", "--exclude", "etl-tests", "--locked"]))?;
+    if options.unit || skipped.is_some() {
+        step(cargo().arg("test").args(EVERYTHING).args(["--exclude", "etl-tests"]))?;
+    } else {
+        prepare()?;
+        let mut test = cargo();
+        test.arg("test").args(EVERYTHING);
+        if options.lab {
+            test.args(["--test", "scenarios", "--"]).args(&options.scenarios);
         }
-        if let Some(artefacts) = artefacts {
-            artefacts
-                .join()
-                .map_err(|_| anyhow!("making the lab's programs panicked"))??;
-            let scenarios = ["test", "--package", "etl-tests", "--locked", "--"];
-            step(cargo().args(scenarios).args(&options.scenarios))?;
-        }
-        Ok::<(), anyhow::Error>(())
-    })?;
+        step(&mut test)?;
+    }
     match skipped {
         None => println!("xtask: all tests passed, none skipped"),
         Some(reason) if env::var_os("CI").is_some_and(|ci| ci == "true") => {
@@ -49,6 +47,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(reason) => println!("xtask: tests passed; SKIPPED the scenarios: {reason}"),
     }
     Ok(())
+}
+
+/// Compiles everything while the lab's programs, which take minutes the first
+/// time, are made beside it.
+fn prepare() -> Result<()> {
+    thread::scope(|scope| {
+        let artefacts = scope.spawn(Artefacts::ensure);
+        step(cargo().arg("build").args(EVERYTHING).arg("--all-targets"))?;
+        artefacts
+            .join()
+            .map_err(|_| anyhow!("making the lab's programs panicked"))??;
+        Ok(())
+    })
 }
 
 fn reason_to_skip_the_lab() -> Option<&'static str> {

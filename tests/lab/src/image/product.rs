@@ -35,6 +35,18 @@ impl Profile {
         }
     }
 
+    /// What is compiled. The tests have compiled the whole workspace already,
+    /// and another selection would mean other features of the dependencies,
+    /// which would all be compiled once more.
+    fn selection(self) -> &'static [&'static str] {
+        match self {
+            Self::Dev => &["--workspace", "--all-targets"],
+            Self::Release => {
+                &["--bins", "--package", "etl-operator", "--package", "etl-worker"]
+            }
+        }
+    }
+
     /// The folder below cargo's target folder.
     #[must_use]
     pub fn folder(self) -> &'static str {
@@ -54,8 +66,8 @@ pub fn build(profile: Profile, out: &Path) -> Result<Vec<Archive>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(repository())
-        .args(["build", "--locked", "--profile", profile.name(), "--bins"])
-        .args(["--package", "etl-operator", "--package", "etl-worker"])
+        .args(["build", "--locked", "--profile", profile.name()])
+        .args(profile.selection())
         .status()
         .context("cannot start cargo")?;
     ensure!(
