@@ -64,7 +64,8 @@ pub(super) fn complete(
 /// what it holds.
 pub(super) fn report_lost(draft: &mut Draft<'_>, attempt: &Attempt) {
     if attempt.settle {
-        settle_failed(draft, attempt, "the look-up's own report was lost");
+        let cause = Cause::seen(Category::WorkerLost, "the look-up's own report was lost");
+        settle_failed(draft, attempt, &cause);
         return;
     }
     record(
@@ -107,7 +108,7 @@ pub(super) fn no_manifest(draft: &mut Draft<'_>, attempt: &Attempt) {
 /// Rows 3, 6 and 7: the attempt failed.
 pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     if attempt.settle {
-        settle_failed(draft, attempt, &cause.message);
+        settle_failed(draft, attempt, &cause);
         return;
     }
     if cause.category == Category::Superseded {
@@ -247,8 +248,9 @@ fn settle(draft: &mut Draft<'_>, reason: SettleReason) {
 
 /// A look-up failed itself. Unknown is not failed: it is tried again, but not
 /// for ever.
-fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, message: &str) {
-    record(draft, attempt, "LookUpFailed", false, message);
+fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: &Cause) {
+    let pointless = never_started(cause.category.as_str()) && nothing_ran(draft);
+    record(draft, attempt, "LookUpFailed", false, &cause.message);
     let Some(run) = draft.status.run.as_mut() else {
         return;
     };
@@ -264,6 +266,12 @@ fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, message: &str) {
             let message = "the Job succeeded; its totals could not be looked up";
             finish_complete(draft, "ReportLost", message.to_owned());
         }
+        // What keeps the workers from starting keeps the look-up too, and no
+        // worker was seen that could have committed.
+        SettleReason::LastAttemptLost if pointless => {
+            clear_settle(draft);
+            finish_failed(draft);
+        }
         SettleReason::LastAttemptLost if tries >= FREE_ATTEMPTS => {
             clear_settle(draft);
             if let Some(failure) = draft.status.last_failure.as_mut() {
@@ -277,6 +285,25 @@ fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, message: &str) {
         }
         SettleReason::ReportLost | SettleReason::LastAttemptLost => wait(draft, attempt, tries),
     }
+}
+
+/// Whether an attempt with this result had no pod that ran.
+fn never_started(result: &str) -> bool {
+    [Category::StartTimeout, Category::Rejected]
+        .iter()
+        .any(|category| category.as_str() == result)
+}
+
+/// Whether the history shows that no attempt of the run had a pod that ran.
+fn nothing_ran(draft: &Draft<'_>) -> bool {
+    let run = draft.status.run.as_ref().map_or(0, |run| run.number);
+    let attempts = &draft.status.attempts;
+    // A history that is cut off shows nothing.
+    let whole = attempts
+        .first()
+        .is_some_and(|first| first.number == 1 || first.run < run);
+    let mut own = attempts.iter().filter(|attempt| attempt.run == run);
+    whole && own.all(|attempt| never_started(&attempt.result))
 }
 
 fn clear_settle(draft: &mut Draft<'_>) {

@@ -636,6 +636,44 @@ fn row_6_look_ups_that_fail_are_repeated_but_not_for_ever() {
     assert!(hint.contains("manifest"), "{hint}");
 }
 
+/// Lets the open attempt run into its start deadline and go.
+fn time_out_at_start(subject: &mut Subject, start: i64) {
+    let stuck = Observed {
+        jobs: vec![subject.child(JobState::Active)],
+        pods: Some(vec![ChildPod::default()]),
+        ..Observed::default()
+    };
+    subject.pass(&stuck, start + 600);
+    let gone = subject.gone();
+    subject.pass(&gone, start + 601);
+}
+
+#[test]
+fn row_6_a_look_up_that_cannot_start_either_ends_a_run_of_which_nothing_ever_ran() {
+    let mut subject = last_attempt();
+    time_out_at_start(&mut subject, 0);
+    assert_eq!(subject.mode(), Some(Mode::Settle));
+    time_out_at_start(&mut subject, 601);
+    assert_eq!(subject.phase(), Phase::Failed);
+    let failure = subject.status().last_failure.clone().unwrap();
+    assert_eq!(failure.category, "StartTimeout");
+    assert!(
+        failure
+            .hint
+            .unwrap()
+            .contains("keeps the pod from starting")
+    );
+}
+
+#[test]
+fn row_6_a_look_up_that_cannot_start_is_repeated_for_a_run_that_had_a_worker() {
+    let mut subject = last_attempt();
+    let seen = subject.lost();
+    subject.pass(&seen, 5);
+    time_out_at_start(&mut subject, 5);
+    assert_eq!(subject.phase(), Phase::Retrying);
+}
+
 #[test]
 fn row_6_a_worker_that_said_why_needs_no_look_up() {
     let mut subject = last_attempt();
