@@ -11,6 +11,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::invariants;
 
@@ -260,16 +261,31 @@ pub(crate) async fn fields_explain_themselves(tenant: &Tenant<'_>) -> Result<()>
         ("ej.spec.execution.activeDeadlineSeconds", "Default 3600"),
         ("ej.status.observedGeneration", "-1 before the first"),
     ] {
-        let output = tenant.lab().kubectl(&["explain", field])?;
-        let printed = String::from_utf8(output.stdout)?;
-        // kubectl breaks lines where it likes.
-        let words: Vec<&str> = printed.split_whitespace().collect();
-        ensure!(
-            words.join(" ").contains(part),
-            "kubectl explain {field}: {printed}"
-        );
+        let printed = explain(tenant.lab(), field).await?;
+        ensure!(printed.contains(part), "kubectl explain {field}: {printed}");
     }
     Ok(())
+}
+
+/// A text of the definition. The API server publishes it a while after the
+/// definition is there.
+async fn explain(lab: &Lab, field: &str) -> Result<String> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let output = lab.kubectl(&["explain", field])?;
+        if output.status.success() {
+            let printed = String::from_utf8(output.stdout)?;
+            // kubectl breaks lines where it likes.
+            let words: Vec<&str> = printed.split_whitespace().collect();
+            return Ok(words.join(" "));
+        }
+        let problem = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            Instant::now() < deadline,
+            "kubectl explain {field}: {problem}"
+        );
+        sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Every example can be applied as it stands, but for those that are for the
