@@ -248,6 +248,10 @@ pub struct RunRecord {
     /// What happened, shortened.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Ordinal of its last attempt.
+    pub attempt: u32,
+    /// Revision at its end: its row in the ledger changes no more.
+    pub revision: i64,
 }
 
 /// Why an attempt failed.

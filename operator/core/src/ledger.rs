@@ -144,7 +144,7 @@ struct Identity<'a> {
 }
 
 impl Identity<'_> {
-    fn base(&self, run: u32, start_time: Timestamp) -> LedgerRecord {
+    fn base(&self, run: u32, start_time: Timestamp, revision: i64) -> LedgerRecord {
         let namespace = namespace(self.job);
         let job = format!(
             "{}/{namespace}/{}",
@@ -163,7 +163,7 @@ impl Identity<'_> {
             file_size_bytes: None,
             error_message: None,
             created_at: start_time,
-            updated_at: Timestamp::from_millisecond(self.revision).unwrap_or(start_time),
+            updated_at: Timestamp::from_millisecond(revision).unwrap_or(start_time),
             job,
             namespace,
             uid,
@@ -172,7 +172,7 @@ impl Identity<'_> {
             category: None,
             manifest: None,
             statistics: None,
-            revision: self.revision,
+            revision,
         }
     }
 
@@ -187,7 +187,8 @@ impl Identity<'_> {
             end_time: Some(run.completion_time),
             error_message: (!run.message.is_empty()).then(|| run.message.clone()),
             category: (!complete).then(|| run.result.clone()),
-            ..self.base(run.number, run.start_time)
+            attempt: Some(run.attempt),
+            ..self.base(run.number, run.start_time, run.revision)
         }
     }
 
@@ -200,7 +201,7 @@ impl Identity<'_> {
             (true, false) => ProcessingStatus::Failed,
         };
         let last = status.attempts.last().map(|attempt| attempt.number);
-        let base = self.base(run.number, run.start_time);
+        let base = self.base(run.number, run.start_time, self.revision);
         LedgerRecord {
             processing_status,
             end_time: run.completion_time,

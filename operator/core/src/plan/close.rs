@@ -197,6 +197,8 @@ fn next_run(draft: &mut Draft<'_>, run: &Run, cause: &Cause) {
         completion_time: draft.now,
         result: cause.category.as_str().to_owned(),
         message,
+        attempt: draft.status.attempts.last().map_or(0, |last| last.number),
+        revision: draft.revision(),
     });
     let surplus = draft.status.runs.len().saturating_sub(RUNS_KEPT);
     draft.status.runs.drain(..surplus);

@@ -195,6 +195,12 @@ impl<'a> Draft<'a> {
         start + SignedDuration::from_secs(i64::from(seconds))
     }
 
+    /// The revision that the status gets if it changes.
+    pub(super) fn revision(&self) -> i64 {
+        let before = self.job.status.as_ref().and_then(|status| status.revision);
+        ledger::next_revision(before, self.now)
+    }
+
     /// The plan. The status is part of it only if it differs; then it gets the
     /// next revision.
     pub(super) fn finish(mut self) -> Plan {
@@ -204,8 +210,9 @@ impl<'a> Draft<'a> {
             self.status.observed_generation = self.job.metadata.generation;
         }
         conditions::summarize(&mut self.status, self.job.spec.retry_policy.max_attempts);
+        let revision = self.revision();
         let status = (self.status != before).then(|| {
-            self.status.revision = Some(ledger::next_revision(before.revision, self.now));
+            self.status.revision = Some(revision);
             self.status
         });
         Plan {

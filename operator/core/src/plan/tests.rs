@@ -705,7 +705,13 @@ fn row_6_a_changed_source_starts_a_new_run_that_keeps_the_failures() {
     subject.pass(&seen, 5);
     let run = subject.status().run.as_ref().unwrap();
     assert_eq!((run.number, run.failures, run.start_time), (2, 1, at(5)));
-    assert_eq!(subject.status().runs[0].result, "SourceChanged");
+    let closed = &subject.status().runs[0];
+    assert_eq!(
+        (closed.result.as_str(), closed.attempt),
+        ("SourceChanged", 1)
+    );
+    // From here on its row in the ledger stays as it is.
+    assert_eq!(Some(closed.revision), subject.status().revision);
     subject.pass(&Observed::default(), 100);
     assert_eq!(subject.attempt(), 2);
 
