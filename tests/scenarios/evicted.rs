@@ -39,7 +39,7 @@ pub(crate) async fn a_shard_that_is_evicted_six_times_gets_a_free_attempt(
     faults::put_source(tenant, SMALL)?;
     let timeline = tenant.timeline().await?;
     let changes = json!({"retryPolicy": {"maxAttempts": 1}});
-    let (job, mut worker) = start_frozen(tenant, "hunted", changes).await?;
+    let (_, mut worker) = start_frozen(tenant, "hunted", changes).await?;
     for eviction in 1..=6 {
         evict(tenant, &worker).await?;
         if eviction < 6 {
@@ -60,6 +60,7 @@ async fn evict(tenant: &Tenant<'_>, worker: &Worker) -> Result<()> {
     pods.evict(worker.pod_name(), &EvictParams::default())
         .await
         .with_context(|| format!("cannot evict pod {}", worker.pod_name()))?;
+    worker.wait_told(Duration::from_secs(20)).await?;
     worker.thaw()?;
     worker.wait_end(Duration::from_secs(20)).await
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use etl_tests::Tenant;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -29,19 +29,7 @@ pub(crate) async fn a_namespace_goes_at_once_and_the_ledger_closes_the_run(
         .delete(tenant.namespace(), &DeleteParams::default())
         .await?;
     // The worker sleeps until its end has been asked for, and hears it then.
-    let pods = tenant.api::<Pod>();
-    let asked = async {
-        loop {
-            let pod = pods.get_opt(worker.pod_name()).await?;
-            if pod.is_none_or(|pod| pod.metadata.deletion_timestamp.is_some()) {
-                return anyhow::Ok(());
-            }
-            sleep(STEP).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), asked)
-        .await
-        .context("the pod is left alone")??;
+    worker.wait_told(Duration::from_secs(20)).await?;
     worker.thaw()?;
     while namespaces.get_opt(tenant.namespace()).await?.is_some() {
         let waited = start.elapsed().as_secs();

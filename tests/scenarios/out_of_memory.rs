@@ -6,24 +6,25 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::faults::{self, ATTEMPT, LARGE, ensure_attempts, wait_closed};
+use crate::faults::{self, ATTEMPT, LARGE, ensure_attempts, start_frozen, wait_closed};
 
-/// Enough for a container to start, and for no conversion.
-const TOO_LITTLE: &str = "12Mi";
-
-/// The kernel ends the worker; the memory is raised while the next attempt
-/// waits, and that one finishes.
+/// The kernel ends a worker that is over its limit; the memory is raised while
+/// the next attempt waits, and that one finishes.
 pub(crate) async fn memory_raised_between_attempts_is_used_by_the_next(
     tenant: &Tenant<'_>,
 ) -> Result<()> {
     faults::put_source(tenant, LARGE)?;
     let timeline = tenant.timeline().await?;
     let changes = json!({
-        "worker": {"resources": memory(TOO_LITTLE)},
+        "worker": {"resources": memory("256Mi")},
         "retryPolicy": {"backoff": {"initialSeconds": 10, "maxSeconds": 10}},
     });
-    let spec = faults::spec(tenant, "hungry", changes);
-    tenant.create_etljob("hungry", &spec).await?;
+    let (_, worker) = start_frozen(tenant, "hungry", changes).await?;
+    // What a worker can know beforehand it refuses (below): it has accepted the
+    // limit when it is taken away.
+    tenant.advance_to_plan(&worker, ATTEMPT).await?;
+    worker.exhaust_memory()?;
+    worker.thaw()?;
     let waiting = wait_closed(tenant, "hungry", 1, ATTEMPT).await?;
     ensure_attempts(&waiting, &[("OutOfMemory", true)])?;
     ensure!(
@@ -35,11 +36,12 @@ pub(crate) async fn memory_raised_between_attempts_is_used_by_the_next(
 
     let more = json!({"spec": {"worker": {"resources": memory("512Mi")}}});
     tenant.patch_etljob("hungry", &more).await?;
-    let done = tenant.wait_complete("hungry", ATTEMPT * 2).await?;
-    ensure_attempts(&done, &[("OutOfMemory", true), ("Complete", false)])?;
-    faults::hold(tenant, &timeline, "hungry", LARGE)
-        .await
-        .map(drop)
+    let second = tenant.worker("hungry", 2, ATTEMPT).await?;
+    let limits = serde_json::to_value(&second.pod.spec)?["containers"][0]["resources"].clone();
+    ensure!(limits == memory("512Mi"), "the second worker has {limits}");
+    tenant.wait_complete("hungry", ATTEMPT * 2).await?;
+    let done = faults::hold(tenant, &timeline, "hungry", LARGE).await?;
+    ensure_attempts(&done, &[("OutOfMemory", true), ("Complete", false)])
 }
 
 /// A file that cannot fit is refused before it is started, with the amount.

@@ -41,11 +41,9 @@ pub(crate) async fn what_keeps_a_pod_from_starting_is_told(tenant: &Tenant<'_>) 
         create(tenant, &format!("slow-{name}"), worker, 45).await?;
         create(tenant, &format!("quick-{name}"), worker, 10).await?;
     }
-    let told = obstacles.iter().map(|(name, _, why)| async move {
-        let name = format!("slow-{name}");
-        is_told(tenant, &name, why).await?;
-        tenant.delete_etljob(&name).await
-    });
+    let told = obstacles
+        .iter()
+        .map(|(name, _, why)| is_told(tenant, format!("slow-{name}"), why));
     try_join_all(told).await?;
     for (name, _, why) in &obstacles {
         is_given_up(tenant, &timeline, &format!("quick-{name}"), why).await?;
@@ -62,7 +60,7 @@ pub(crate) async fn an_image_that_cannot_be_pulled_is_told(tenant: &Tenant<'_>) 
     let told = async {
         create(tenant, "slow-image", &json!({}), 45).await?;
         create(tenant, "quick-image", &json!({}), 10).await?;
-        is_told(tenant, "slow-image", "never-built").await?;
+        is_told(tenant, "slow-image".to_owned(), "never-built").await?;
         is_given_up(tenant, &timeline, "quick-image", "never-built").await
     };
     let told = told.await;
@@ -83,7 +81,7 @@ async fn create(tenant: &Tenant<'_>, name: &str, worker: &Value, seconds: u32) -
     tenant.create_etljob(name, &spec).await.map(drop)
 }
 
-async fn is_told(tenant: &Tenant<'_>, name: &str, why: &str) -> Result<()> {
+async fn is_told(tenant: &Tenant<'_>, name: String, why: &str) -> Result<()> {
     let told = |job: &Value| {
         let conditions = job["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|condition| {
@@ -95,7 +93,7 @@ async fn is_told(tenant: &Tenant<'_>, name: &str, why: &str) -> Result<()> {
         })
     };
     let what = format!("the conditions say {why:?}");
-    tenant.wait_for(name, &what, TOLD, told).await.map(drop)
+    tenant.wait_for(&name, &what, TOLD, told).await.map(drop)
 }
 
 async fn is_given_up(

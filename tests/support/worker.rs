@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use etl_lab::{PodProcess, Signal};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, sleep};
@@ -12,6 +12,18 @@ use crate::tenant::Tenant;
 
 /// Between two looks at what a worker has done so far.
 const STEP: Duration = Duration::from_millis(5);
+
+const SIGTERM: u32 = 15;
+
+/// A set of signals.
+#[derive(Debug, Clone, Copy)]
+struct Signals(u64);
+
+impl Signals {
+    fn contains(self, signal: u32) -> bool {
+        self.0 & (1 << (signal - 1)) != 0
+    }
+}
 
 /// The process of one shard of one attempt.
 #[derive(Debug)]
@@ -52,6 +64,97 @@ impl Worker {
         self.process.signal(Signal::KILL)
     }
 
+    /// Waits until a frozen worker has been told to stop: it hears of it when it
+    /// goes on.
+    ///
+    /// # Errors
+    /// It has not within `limit`.
+    pub async fn wait_told(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.signals("ShdPnd:")?.contains(SIGTERM) {
+            ensure!(
+                Instant::now() < deadline,
+                "nobody tells the worker in pod {} to stop within {} s",
+                self.pod_name(),
+                limit.as_secs()
+            );
+            sleep(STEP).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the process as early as it can hear what it is told.
+    async fn freeze_when_it_hears(&self) -> Result<()> {
+        self.freeze()?;
+        // The first process of a pod never gets a signal that it does not handle.
+        while !self.signals("SigCgt:")?.contains(SIGTERM) {
+            self.thaw()?;
+            sleep(Duration::from_millis(1)).await;
+            self.freeze()?;
+        }
+        Ok(())
+    }
+
+    /// Takes away all memory that the worker does not hold at this moment: it is
+    /// over its limit with the next page it needs.
+    ///
+    /// # Errors
+    /// A machine without memory cgroups.
+    pub fn exhaust_memory(&self) -> Result<()> {
+        let (limit, statistics) = self.memory_cgroup()?;
+        let text = std::fs::read_to_string(&statistics)
+            .with_context(|| format!("cannot read {}", statistics.display()))?;
+        let held = text.lines().find_map(|line| {
+            let (name, bytes) = line.split_once(' ')?;
+            let bytes: u64 = bytes.parse().ok()?;
+            matches!(name, "anon" | "total_rss").then_some(bytes)
+        });
+        let held = held.context("no count of anonymous memory")?;
+        // Files are forgotten to make room; what the kernel keeps for the process
+        // is not.
+        for spare in 1..=64 {
+            let bytes = held + (spare << 20);
+            if std::fs::write(&limit, bytes.to_string()).is_ok() {
+                return Ok(());
+            }
+        }
+        bail!("the limit in {} cannot be lowered", limit.display())
+    }
+
+    /// The files with the memory limit and the memory statistics of the worker's
+    /// container.
+    fn memory_cgroup(&self) -> Result<(PathBuf, PathBuf)> {
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.process.pid))?;
+        let path_of = |wanted: &str| {
+            groups.lines().find_map(|line| {
+                let (_, rest) = line.split_once(':')?;
+                let (controllers, path) = rest.split_once(':')?;
+                let found = controllers.split(',').any(|name| name == wanted);
+                found.then(|| path.trim_start_matches('/').to_owned())
+            })
+        };
+        let root = PathBuf::from("/sys/fs/cgroup");
+        if let Some(path) = path_of("memory") {
+            let folder = root.join("memory").join(path);
+            return Ok((
+                folder.join("memory.limit_in_bytes"),
+                folder.join("memory.stat"),
+            ));
+        }
+        let path = path_of("").context("the worker is in no cgroup")?;
+        let folder = root.join(path);
+        Ok((folder.join("memory.max"), folder.join("memory.stat")))
+    }
+
+    /// A set of signals in the process's status.
+    fn signals(&self, field: &str) -> Result<Signals> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid))
+            .with_context(|| format!("the worker in pod {} has ended", self.pod_name()))?;
+        let set = status.lines().find_map(|line| line.strip_prefix(field));
+        let set = set.with_context(|| format!("no {field} in the status of a process"))?;
+        Ok(Signals(u64::from_str_radix(set.trim(), 16)?))
+    }
+
     /// Whether the process is there, frozen or not.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -81,13 +184,13 @@ impl Worker {
 
 impl Tenant<'_> {
     /// Freezes the worker of an attempt of an EtlJob as soon as its process is
-    /// there, before it has done anything.
+    /// there and hears signals, before it has done anything.
     ///
     /// # Errors
     /// There is none within `limit`.
     pub async fn freeze_worker(&self, job: &str, attempt: u32, limit: Duration) -> Result<Worker> {
         let worker = self.worker(job, attempt, limit).await?;
-        worker.freeze()?;
+        worker.freeze_when_it_hears().await?;
         Ok(worker)
     }
 
@@ -114,6 +217,19 @@ impl Tenant<'_> {
         Ok(Worker { pod, process })
     }
 
+    /// Lets a frozen worker go on until it knows what to do, and freezes it again
+    /// there: before its first read.
+    ///
+    /// # Errors
+    /// As [`Tenant::advance_to_upload`].
+    pub async fn advance_to_plan(&self, worker: &Worker, limit: Duration) -> Result<()> {
+        let planned = async || {
+            let objects = self.list("").await?;
+            Ok(objects.iter().any(|object| object.key.ends_with("/plan")))
+        };
+        advance(worker, "plans nothing", limit, planned).await
+    }
+
     /// Lets a frozen worker go on until the first parts of its output are
     /// uploaded, and freezes it again there: in the middle of reading and
     /// writing.
@@ -121,21 +237,8 @@ impl Tenant<'_> {
     /// # Errors
     /// It comes to its end before, or to no such point within `limit`.
     pub async fn advance_to_upload(&self, worker: &Worker, limit: Duration) -> Result<()> {
-        worker.thaw()?;
-        let deadline = Instant::now() + limit;
-        while self.uploaded_parts().await? == 0 {
-            ensure!(
-                worker.is_alive(),
-                "the worker ended before it uploaded a part"
-            );
-            ensure!(
-                Instant::now() < deadline,
-                "the worker uploads nothing within {} s",
-                limit.as_secs()
-            );
-            sleep(STEP).await;
-        }
-        worker.freeze()?;
+        let uploads = async || Ok(self.uploaded_parts().await? > 0);
+        advance(worker, "uploads nothing", limit, uploads).await?;
         ensure!(
             self.uploaded_parts().await? > 0,
             "the worker finished its upload before it could be frozen: it needs a larger source"
@@ -168,4 +271,24 @@ impl Tenant<'_> {
         }
         Ok(parts)
     }
+}
+
+async fn advance(
+    worker: &Worker,
+    problem: &str,
+    limit: Duration,
+    reached: impl AsyncFn() -> Result<bool>,
+) -> Result<()> {
+    worker.thaw()?;
+    let deadline = Instant::now() + limit;
+    while !reached().await? {
+        ensure!(worker.is_alive(), "the worker ended and {problem}");
+        ensure!(
+            Instant::now() < deadline,
+            "the worker {problem} within {} s",
+            limit.as_secs()
+        );
+        sleep(STEP).await;
+    }
+    worker.freeze()
 }
