@@ -148,7 +148,8 @@ fn passes(
         .run(
             |job, context: Arc<Context>| async move {
                 let (namespace, name) = (job.namespace(), job.name_any());
-                let span = tracing::info_span!(parent: None, "reconcile", namespace, name);
+                // In JSON a span's own name stands at `name`.
+                let span = tracing::info_span!(parent: None, "reconcile", namespace, etljob = name);
                 Ok(match reconcile(job, &context).instrument(span).await {
                     Next::After(delay) => Action::requeue(delay),
                     Next::OnChange => Action::await_change(),

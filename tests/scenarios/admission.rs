@@ -257,7 +257,10 @@ pub(crate) async fn fields_explain_themselves(tenant: &Tenant<'_>) -> Result<()>
     for (field, part) in [
         ("ej", "converts parquet objects to JSON objects once"),
         ("ej.spec.source.uri", "a prefix that ends in `/`"),
-        ("ej.spec.retryPolicy.backoff", "lengthened by a part of"),
+        (
+            "ej.spec.retryPolicy.backoff",
+            "Delay after the first failure, in seconds",
+        ),
         ("ej.spec.execution.activeDeadlineSeconds", "Default 3600"),
         ("ej.status.observedGeneration", "-1 before the first"),
     ] {

@@ -45,7 +45,24 @@ pub(crate) async fn the_first_example_completes(tenant: &Tenant<'_>) -> Result<(
         ensure!(described.contains(part), "{part:?} is not in: {described}");
     }
     Events::of(&described)?.tell("Completed")?;
+    the_log_names_it(lab)?;
     kubectl(lab, &["delete", "-f", &example]).map(drop)
+}
+
+/// The operator's log says of each pass whose it was.
+fn the_log_names_it(lab: &Lab) -> Result<()> {
+    let log = lab.operator_log()?;
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let named = |line: &Value| {
+        line["span"]["etljob"] == "hello"
+            && line["span"]["namespace"] == "default"
+            && line["span"]["name"] == "reconcile"
+    };
+    ensure!(lines.iter().any(named), "no line is about hello: {log}");
+    Ok(())
 }
 
 /// The events at the end of a description.
