@@ -19,25 +19,28 @@ const NAME: &str = "steadfast";
 const BACKOFF_SECONDS: u32 = 15;
 
 /// SIGKILL after the intent, after the Job's creation, while the worker runs,
-/// during the wait for the next attempt and at the worker's end: the run ends as
-/// it would have, with each attempt made once.
-pub(crate) async fn a_run_survives_its_operator_five_times(tenant: &Tenant<'_>) -> Result<()> {
+/// during the wait for the next attempt, while an attempt is being ended and at
+/// the worker's end: the run ends as it would have, with each attempt made once.
+pub(crate) async fn a_run_survives_its_operator_at_every_moment(tenant: &Tenant<'_>) -> Result<()> {
     faults::put_source(tenant, LARGE)?;
     let timeline = tenant.timeline().await?;
     let job = killed_after_the_intent(tenant, &timeline).await?;
     killed_after_the_creation(tenant, &timeline, &job).await?;
     let next = killed_during_the_wait(tenant).await?;
-    killed_at_the_workers_end(tenant, next).await?;
+    killed_while_ending(tenant, next).await?;
+    killed_at_the_workers_end(tenant).await?;
 
-    let done = tenant.wait_complete(NAME, ATTEMPT).await?;
-    ensure_attempts(&done, &[("WorkerLost", true), ("Complete", false)])?;
+    tenant.wait_complete(NAME, ATTEMPT).await?;
+    let done = faults::hold(tenant, &timeline, NAME, LARGE).await?;
+    let lost = ("WorkerLost", true);
+    ensure_attempts(&done, &[lost, lost, ("Complete", false)])?;
     let jobs = timeline.jobs_of(uid(&job)?);
-    ensure!(jobs.len() == 2, "two attempts had the Jobs {jobs:?}");
+    ensure!(jobs.len() == 3, "three attempts had the Jobs {jobs:?}");
     for child in &jobs {
         let pods = timeline.pods_of(child);
         ensure!(pods.len() == 1, "Job {child} had the pods {pods:?}");
     }
-    faults::hold(tenant, &timeline, NAME, LARGE).await.map(drop)
+    Ok(())
 }
 
 /// A quota keeps the Job from being made, so that the intent stands alone when
@@ -109,8 +112,9 @@ fn next_attempt(job: &Value) -> Result<Timestamp> {
     Ok(text.context("no next attempt is due")?.parse()?)
 }
 
-/// The operator sleeps while the worker ends, and never wakes.
-async fn killed_at_the_workers_end(tenant: &Tenant<'_>, due: Timestamp) -> Result<()> {
+/// The Job is deleted with a worker that does not hear of it: the end takes the
+/// pods' whole grace, the operator has written it down and never sees it.
+async fn killed_while_ending(tenant: &Tenant<'_>, due: Timestamp) -> Result<()> {
     let worker = tenant.freeze_worker(NAME, 2, ATTEMPT).await?;
     let running = wait_running(tenant, NAME).await?;
     let attempt = &running["status"]["attempt"];
@@ -120,6 +124,29 @@ async fn killed_at_the_workers_end(tenant: &Tenant<'_>, due: Timestamp) -> Resul
         (0.0..5.0).contains(&late),
         "the attempt due at {due} started {late} s after that"
     );
+    let child = attempt["jobName"]
+        .as_str()
+        .context("the attempt names its Job")?;
+    tenant
+        .api::<Job>()
+        .delete(child, &DeleteParams::foreground())
+        .await?;
+    let ending = |job: &Value| job["status"]["attempt"]["ending"].is_object();
+    tenant
+        .wait_for(NAME, "the end is written down", ATTEMPT, ending)
+        .await?;
+    ensure!(
+        worker.is_alive(),
+        "the worker ended before the operator was killed"
+    );
+    tenant.lab().kill_operator().await
+}
+
+/// The operator sleeps while the worker ends, and never wakes.
+async fn killed_at_the_workers_end(tenant: &Tenant<'_>) -> Result<()> {
+    let worker = tenant.freeze_worker(NAME, 3, ATTEMPT).await?;
+    let running = wait_running(tenant, NAME).await?;
+    let attempt = &running["status"]["attempt"];
     let child = attempt["jobName"]
         .as_str()
         .context("the attempt names its Job")?;
