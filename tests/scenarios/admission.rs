@@ -17,80 +17,81 @@ use crate::invariants;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What is wrong, by pointer and value, and what the API server must say to it.
-fn refusals() -> Vec<(Vec<(&'static str, Value)>, &'static str)> {
-    vec![
-        (
-            vec![("/spec/source/uri", json!("file:///tmp/a.parquet"))],
-            "source.uri must start with s3:// (file:// works only with kubectl etl run)",
-        ),
-        (
-            vec![("/spec/source/uri", json!("s3://bucket"))],
-            "source.uri must name an object or a prefix: s3://bucket/key or s3://bucket/prefix/",
-        ),
-        (
-            vec![("/spec/source/include", json!(["*"]))],
-            "source.include, exclude, modifiedAfter and modifiedBefore need a prefix: let \
-             source.uri end in /",
-        ),
-        (
-            vec![
-                ("/spec/source/uri", json!("s3://raw/in/")),
-                ("/spec/source/etag", json!("e")),
-            ],
-            "source.versionId, etag and sequencer pin one object: source.uri must not end in /",
-        ),
-        (
-            vec![("/spec/output/uri", json!("file:///tmp/"))],
-            "output.uri must start with s3:// (file:// works only with kubectl etl run)",
-        ),
-        (
-            vec![("/spec/output/uri", json!("s3://out/x"))],
-            "output.uri is a prefix: it must end in /",
-        ),
-        (
-            vec![("/spec/output/uri", json!("s3://out/_etl/x/"))],
-            "output.uri must not lie below _etl/, which holds the records of runs",
-        ),
-        (
-            vec![("/spec/output/keyTemplate", json!("{hour}.json"))],
-            "output.keyTemplate knows only the placeholders {yyyy} {mm} {dd} {stem} {dir} {name}",
-        ),
-        (
-            vec![("/spec/output/keyTemplate", json!("a/../{stem}"))],
-            "output.keyTemplate must be a relative key without . and .. segments, not below \
-             _etl/, and must not end in /",
-        ),
-        (
-            vec![(
-                "/spec/retryPolicy",
-                json!({"backoff": {"initialSeconds": 9, "maxSeconds": 3}}),
-            )],
-            "retryPolicy.backoff.maxSeconds must be at least initialSeconds",
-        ),
-        (
-            vec![("/metadata/name", json!("n".repeat(64)))],
-            "metadata.name must be at most 63 characters: it becomes a label",
-        ),
-        // Bounds, and words that are not in a list.
-        (
-            vec![("/spec/retryPolicy", json!({"maxAttempts": 0}))],
-            "greater than or equal to 1",
-        ),
-        (
-            vec![("/spec/execution", json!({"parallelism": 1001}))],
-            "less than or equal to 1000",
-        ),
-        (
-            vec![("/spec/output/compression", json!("Brotli"))],
-            "Unsupported value: \"Brotli\"",
-        ),
-        (
-            vec![("/spec/source/modifiedAfter", json!("yesterday"))],
-            "date-time",
-        ),
-    ]
-}
+/// What is wrong, as pointers and JSON, and what the API server must say to it.
+const REFUSALS: [(&[(&str, &str)], &str); 15] = [
+    (
+        &[("/spec/source/uri", r#""file:///tmp/a.parquet""#)],
+        "source.uri must start with s3:// (file:// works only with kubectl etl run)",
+    ),
+    (
+        &[("/spec/source/uri", r#""s3://bucket""#)],
+        "source.uri must name an object or a prefix: s3://bucket/key or s3://bucket/prefix/",
+    ),
+    (
+        &[("/spec/source/include", r#"["*"]"#)],
+        "source.include, exclude, modifiedAfter and modifiedBefore need a prefix: let source.uri \
+         end in /",
+    ),
+    (
+        &[
+            ("/spec/source/uri", r#""s3://raw/in/""#),
+            ("/spec/source/etag", r#""e""#),
+        ],
+        "source.versionId, etag and sequencer pin one object: source.uri must not end in /",
+    ),
+    (
+        &[("/spec/output/uri", r#""file:///tmp/""#)],
+        "output.uri must start with s3:// (file:// works only with kubectl etl run)",
+    ),
+    (
+        &[("/spec/output/uri", r#""s3://out/x""#)],
+        "output.uri is a prefix: it must end in /",
+    ),
+    (
+        &[("/spec/output/uri", r#""s3://out/_etl/x/""#)],
+        "output.uri must not lie below _etl/, which holds the records of runs",
+    ),
+    (
+        &[("/spec/output/keyTemplate", r#""{hour}.json""#)],
+        "output.keyTemplate knows only the placeholders {yyyy} {mm} {dd} {stem} {dir} {name}",
+    ),
+    (
+        &[("/spec/output/keyTemplate", r#""a/../{stem}""#)],
+        "output.keyTemplate must be a relative key without . and .. segments, not below _etl/, \
+         and must not end in /",
+    ),
+    (
+        &[(
+            "/spec/retryPolicy",
+            r#"{"backoff": {"initialSeconds": 9, "maxSeconds": 3}}"#,
+        )],
+        "retryPolicy.backoff.maxSeconds must be at least initialSeconds",
+    ),
+    (
+        &[(
+            "/metadata/name",
+            r#""a-name-of-sixty-five-characters-which-is-two-more-than-a-label-ok""#,
+        )],
+        "metadata.name must be at most 63 characters: it becomes a label",
+    ),
+    // Bounds, and words that are not in a list.
+    (
+        &[("/spec/retryPolicy", r#"{"maxAttempts": 0}"#)],
+        "greater than or equal to 1",
+    ),
+    (
+        &[("/spec/execution", r#"{"parallelism": 1001}"#)],
+        "less than or equal to 1000",
+    ),
+    (
+        &[("/spec/output/compression", r#""Brotli""#)],
+        "Unsupported value: \"Brotli\"",
+    ),
+    (
+        &[("/spec/source/modifiedAfter", r#""yesterday""#)],
+        "date-time",
+    ),
+];
 
 /// Rules about changes, which `what_was_decided_stays` breaks.
 const RULES_OF_CHANGE: [&str; 3] = [
@@ -106,8 +107,8 @@ pub(crate) async fn what_cannot_work_is_refused_with_the_reason(tenant: &Tenant<
         .await
         .context("a sound EtlJob is refused")?;
     let mut broken: BTreeSet<&str> = RULES_OF_CHANGE.into();
-    for (changes, wanted) in refusals() {
-        let Err(refusal) = dry_run(tenant, &changes).await else {
+    for (changes, wanted) in REFUSALS {
+        let Err(refusal) = dry_run(tenant, changes).await else {
             bail!("{changes:?} is accepted");
         };
         let refusal = format!("{refusal:#}");
@@ -118,10 +119,7 @@ pub(crate) async fn what_cannot_work_is_refused_with_the_reason(tenant: &Tenant<
     let definition = definitions.get("etljobs.etl-operator.io").await?;
     let mut rules = Vec::new();
     messages(&serde_json::to_value(definition)?, &mut rules);
-    ensure!(
-        rules.len() >= broken.len() - 4,
-        "the rules were not found: {rules:?}"
-    );
+    ensure!(rules.len() >= 14, "the rules were not found: {rules:?}");
     for rule in rules {
         ensure!(
             broken.contains(rule.as_str()),
@@ -178,7 +176,7 @@ pub(crate) async fn defaults_are_filled_in(tenant: &Tenant<'_>) -> Result<()> {
             "{pointer} is {found:?}, not {wanted}"
         );
     }
-    let partly = [("/spec/retryPolicy", json!({"backoff": {"factor": 3}}))];
+    let partly = [("/spec/retryPolicy", r#"{"backoff": {"factor": 3}}"#)];
     let backoff = &dry_run(tenant, &partly).await?["spec"]["retryPolicy"];
     ensure!(
         backoff["maxAttempts"] == 3
@@ -338,7 +336,7 @@ fn apply(lab: &Lab, file: &Path) -> Result<Option<String>> {
 }
 
 /// A sound EtlJob with changes, as the API server would store it.
-async fn dry_run(tenant: &Tenant<'_>, changes: &[(&str, Value)]) -> Result<Value> {
+async fn dry_run(tenant: &Tenant<'_>, changes: &[(&str, &str)]) -> Result<Value> {
     let mut job = json!({
         "apiVersion": "etl-operator.io/v1alpha1",
         "kind": "EtlJob",
@@ -348,7 +346,7 @@ async fn dry_run(tenant: &Tenant<'_>, changes: &[(&str, Value)]) -> Result<Value
     for (pointer, change) in changes {
         let (parent, name) = pointer.rsplit_once('/').context("a pointer has a slash")?;
         let parent = job.pointer_mut(parent).context("the parent is there")?;
-        parent[name] = change.clone();
+        parent[name] = serde_json::from_str(change)?;
     }
     let job: DynamicObject = serde_json::from_value(job)?;
     let parameters = PostParams {
