@@ -1,5 +1,6 @@
 //! How much memory the process may use, and how it is shared out.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -47,11 +48,10 @@ impl Budget {
         }
     }
 
-    /// The budget of this process.
-    pub fn detect(order_limit: Option<u64>) -> Self {
-        // What a container is promised does not depend on how busy its node is.
-        let limit = [order_limit, cgroup_limit()].into_iter().flatten().min();
-        let limit = limit.or_else(available_memory);
+    /// The budget of this process: what the order allows, within its part of what
+    /// it finds. `shares` workers live on that together.
+    pub fn detect(order_limit: Option<u64>, shares: NonZero<u64>) -> Self {
+        let limit = limit_of(order_limit, cgroup_limit(), available_memory, shares);
         let cpus = available_parallelism().map_or(1, usize::from);
         Budget::new(limit.unwrap_or(FALLBACK_BYTES), cpus)
     }
@@ -71,6 +71,19 @@ impl Budget {
         let all = (self.engine_bytes / MIB).clamp(1, u64::from(u32::MAX >> 4));
         u32::try_from((bytes / MIB).clamp(1, all)).unwrap_or(1)
     }
+}
+
+/// What a container is promised does not depend on how busy its node is: only
+/// where nothing limits it does the available memory count.
+fn limit_of(
+    order: Option<u64>,
+    cgroup: Option<u64>,
+    available: impl FnOnce() -> Option<u64>,
+    shares: NonZero<u64>,
+) -> Option<u64> {
+    let share = |bytes: u64| bytes / shares;
+    let limit = [order, cgroup.map(share)].into_iter().flatten().min();
+    limit.or_else(|| available().map(share))
 }
 
 /// Memory limit of the cgroup, if it has one.
@@ -157,6 +170,22 @@ mod tests {
         let budget = Budget::new(512 * MIB, 2);
         assert_eq!(budget.permits_for(u64::MAX) as usize, budget.permits());
         assert_eq!(budget.permits_for(0), 1);
+    }
+
+    #[test]
+    fn what_is_found_is_divided_and_what_is_ordered_is_not() {
+        let limit = |order, cgroup, shares| {
+            limit_of(order, cgroup, || Some(800), NonZero::new(shares).unwrap())
+        };
+        assert_eq!(limit(None, None, 1), Some(800));
+        assert_eq!(limit(None, None, 4), Some(200));
+        assert_eq!(limit(None, Some(400), 1), Some(400));
+        assert_eq!(limit(None, Some(400), 4), Some(100));
+        assert_eq!(limit(Some(300), None, 4), Some(300));
+        assert_eq!(limit(Some(300), Some(400), 1), Some(300));
+        assert_eq!(limit(Some(300), Some(400), 4), Some(100));
+        // A busy node takes nothing from a container.
+        assert_eq!(limit(None, Some(4000), 1), Some(4000));
     }
 
     #[test]

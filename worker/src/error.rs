@@ -206,6 +206,7 @@ fn failure(category: Category, message: String) -> Failure {
         message,
         object: None,
         hint: None,
+        undecided: false,
     }
 }
 

@@ -79,7 +79,9 @@ impl WriteOrder {
         })
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
+    /// Compares what two EtlJobs of one owner can be told apart by. Runs count
+    /// within one EtlJob only.
+    fn compare(&self, other: &Self, same_job: bool) -> Ordering {
         // Sequencers are hexadecimal and compare as if the shorter one were
         // filled with zeros on its right.
         let width = self.sequencer.len().max(other.sequencer.len());
@@ -91,7 +93,10 @@ impl WriteOrder {
                     .as_millisecond()
                     .cmp(&other.created.as_millisecond())
             })
-            .then_with(|| self.run.cmp(&other.run))
+            .then_with(|| match same_job {
+                true => self.run.cmp(&other.run),
+                false => Ordering::Equal,
+            })
     }
 }
 
@@ -172,20 +177,45 @@ impl Provenance {
         if same(RUN, &self.run) && same(DIGEST, &self.digest) && same(SOURCE, &self.source) {
             return Verdict::Done;
         }
-        let own = same(OWNER, &self.owner) && same(SOURCE, &self.source);
+        let job = field(RUN).map(job_of);
+        let same_job = job == Some(job_of(&self.run));
+        let own = same_job || same(OWNER, &self.owner) && same(SOURCE, &self.source);
         let age = field(ORDER)
             .and_then(WriteOrder::decode)
-            .map(|found| found.compare(&self.order));
-        if own && age == Some(Ordering::Greater) {
-            return Verdict::Superseded;
+            .filter(|_| own)
+            .map(|found| found.compare(&self.order, same_job));
+        let older = match age {
+            Some(Ordering::Greater) => return Verdict::Superseded,
+            Some(Ordering::Less) => true,
+            // Two EtlJobs of one owner, created within the second that such
+            // times are told in. Which is newer cannot be known; but one of
+            // them, always the same, has to give way.
+            Some(Ordering::Equal) => !same_job && job < Some(job_of(&self.run)),
+            None => false,
+        };
+        let replace = match on_existing {
+            OnExisting::Replace => true,
+            OnExisting::ReplaceOwn => older,
+            // What an earlier run of this EtlJob left behind is nobody's result:
+            // a run is followed by another when its source changed under it.
+            OnExisting::Fail => older && same_job,
+        };
+        if replace {
+            return Verdict::Write(Precondition::Match(object.etag.clone()));
         }
-        let replace = Verdict::Write(Precondition::Match(object.etag.clone()));
-        match on_existing {
-            OnExisting::Replace => replace,
-            OnExisting::ReplaceOwn if own && age == Some(Ordering::Less) => replace,
-            OnExisting::ReplaceOwn | OnExisting::Fail => Verdict::Taken(describe(object)),
-        }
+        Verdict::Taken(match age {
+            Some(Ordering::Equal) if !same_job => {
+                "it was written by another EtlJob of the same owner, created in the same second"
+                    .to_owned()
+            }
+            _ => describe(object),
+        })
     }
+}
+
+/// Uid of the EtlJob whose run wrote an object.
+fn job_of(run: &str) -> &str {
+    run.split('/').next().unwrap_or_default()
 }
 
 /// Who wrote an object, as far as it says so.
@@ -249,51 +279,88 @@ mod tests {
         Verdict::Write(Precondition::Match("\"9\"".into()))
     }
 
+    fn of_job(uid: &str, provenance: &Provenance) -> Provenance {
+        Provenance {
+            run: format!("{uid}/{}", provenance.run.rsplit('/').next().unwrap()),
+            ..provenance.clone()
+        }
+    }
+
+    fn is_taken(verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Taken(_))
+    }
+
     #[test]
     fn the_table_of_verdicts() {
+        use OnExisting::{Fail, Replace, ReplaceOwn};
+
         let mine = provenance(&order(2, 100, None));
-        let older = provenance(&order(1, 100, None));
         let newer = provenance(&order(3, 100, None));
-        let recreated = provenance(&order(1, 200, None));
+        let recreated = of_job("t", &provenance(&order(1, 200, None)));
+        let older_job = of_job("x", &provenance(&order(7, 50, None)));
         let other_source = Provenance {
             source: "s3://raw/b".into(),
-            ..older.clone()
+            ..older_job.clone()
         };
         let other_owner = Provenance {
             owner: "c/n/EtlJob/x".into(),
-            ..older.clone()
+            ..older_job.clone()
         };
-        let other_uid_same_age = Provenance {
-            run: "x/2-0123".into(),
-            ..mine.clone()
-        };
-        let taken = |verdict: Verdict| matches!(verdict, Verdict::Taken(_));
-        use OnExisting::{Fail, Replace, ReplaceOwn};
+        let judge = |found: &Provenance, policy| mine.judge(Some(&written_by(found)), policy);
 
         for policy in [ReplaceOwn, Replace, Fail] {
-            assert_eq!(
-                mine.judge(None, policy),
-                Verdict::Write(Precondition::Absent)
-            );
-            assert_eq!(mine.judge(Some(&written_by(&mine)), policy), Verdict::Done);
-            assert_eq!(
-                mine.judge(Some(&written_by(&newer)), policy),
-                Verdict::Superseded
-            );
-            assert_eq!(
-                mine.judge(Some(&written_by(&recreated)), policy),
-                Verdict::Superseded
-            );
+            let absent = Verdict::Write(Precondition::Absent);
+            assert_eq!(mine.judge(None, policy), absent);
+            assert_eq!(judge(&mine, policy), Verdict::Done);
+            assert_eq!(judge(&newer, policy), Verdict::Superseded);
+            assert_eq!(judge(&recreated, policy), Verdict::Superseded);
         }
-        assert_eq!(mine.judge(Some(&written_by(&older)), ReplaceOwn), replace());
-        assert!(taken(mine.judge(Some(&written_by(&older)), Fail)));
-        for foreign in [&other_source, &other_owner, &other_uid_same_age] {
-            assert!(
-                taken(mine.judge(Some(&written_by(foreign)), ReplaceOwn)),
-                "{foreign:?}"
-            );
-            assert!(taken(mine.judge(Some(&written_by(foreign)), Fail)));
-            assert_eq!(mine.judge(Some(&written_by(foreign)), Replace), replace());
+        assert_eq!(judge(&older_job, ReplaceOwn), replace());
+        assert!(is_taken(&judge(&older_job, Fail)));
+        for foreign in [&other_source, &other_owner] {
+            assert!(is_taken(&judge(foreign, ReplaceOwn)), "{foreign:?}");
+            assert!(is_taken(&judge(foreign, Fail)), "{foreign:?}");
+            assert_eq!(judge(foreign, Replace), replace());
+        }
+    }
+
+    #[test]
+    fn earlier_runs_of_the_same_job_give_way_under_every_policy() {
+        let mine = provenance(&order(2, 100, None));
+        let first = provenance(&order(1, 100, None));
+        let from_elsewhere = Provenance {
+            source: "s3://raw/x/a".into(),
+            ..first.clone()
+        };
+        for policy in [
+            OnExisting::ReplaceOwn,
+            OnExisting::Replace,
+            OnExisting::Fail,
+        ] {
+            for found in [&first, &from_elsewhere] {
+                let verdict = mine.judge(Some(&written_by(found)), policy);
+                assert_eq!(verdict, replace(), "{policy:?}");
+                let late = found.judge(Some(&written_by(&mine)), policy);
+                assert_eq!(late, Verdict::Superseded, "{policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_jobs_of_one_second_exactly_one_gives_way() {
+        // The run says nothing about two different EtlJobs.
+        for (first, second) in [(1, 1), (1, 2), (2, 1)] {
+            let low = of_job("a", &provenance(&order(first, 100, None)));
+            let high = of_job("b", &provenance(&order(second, 100, None)));
+            let verdict = high.judge(Some(&written_by(&low)), OnExisting::ReplaceOwn);
+            assert_eq!(verdict, replace());
+            // Not superseded: that would call it complete, and nobody knows
+            // whether the other one is the newer.
+            let verdict = low.judge(Some(&written_by(&high)), OnExisting::ReplaceOwn);
+            let Verdict::Taken(who) = verdict else {
+                panic!("{verdict:?}");
+            };
+            assert!(who.contains("created in the same second"), "{who}");
         }
     }
 
@@ -323,9 +390,9 @@ mod tests {
     fn sequencers_decide_before_the_age_of_the_job() {
         let older = WriteOrder::of(&order(1, 900, Some("0055aed6dcd9")));
         let newer = WriteOrder::of(&order(1, 100, Some("0055aed6dcd90281e5")));
-        assert_eq!(older.compare(&newer), Ordering::Less);
+        assert_eq!(older.compare(&newer, false), Ordering::Less);
         let padded = WriteOrder::of(&order(1, 900, Some("0055AED6DCD900")));
-        assert_eq!(padded.compare(&older), Ordering::Equal);
+        assert_eq!(padded.compare(&older, false), Ordering::Equal);
     }
 
     #[test]

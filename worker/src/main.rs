@@ -1,6 +1,7 @@
 //! `etl-worker`: does one shard of a work order.
 
 use std::io::IsTerminal;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,6 +30,10 @@ struct Args {
     /// if it exists].
     #[arg(long, env = "ETL_TERMINATION_LOG", value_name = "FILE")]
     termination_log: Option<PathBuf>,
+    /// Workers at once on this machine: each uses its part of the memory that is
+    /// found.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    memory_shares: NonZero<u64>,
     /// Print progress to standard output, one JSON object per line.
     #[arg(long)]
     progress: bool,
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
             let process = Process {
                 order: order.clone(),
                 shard: args.shard,
+                memory_shares: args.memory_shares,
                 started,
                 print_progress: args.progress,
             };

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::Write;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout};
 
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::gate::{Closer, Gate, Stop};
 use crate::progress::Progress;
@@ -32,6 +34,9 @@ pub struct Process {
     pub order: WorkOrder,
     /// The shard.
     pub shard: u32,
+    /// Workers that share the memory which this one finds; see
+    /// [`Budget::detect`].
+    pub memory_shares: NonZero<u64>,
     /// When the process started: the deadline counts from here.
     pub started: Instant,
     /// Print progress to standard output, one JSON object per line.
@@ -67,7 +72,8 @@ impl Process {
             .then(|| tokio::spawn(print_progress(Arc::clone(&progress))));
         let work = async {
             let (gate, closer, progress) = (gate.clone(), closer, Arc::clone(&progress));
-            Worker::open(self.order, self.shard, gate, closer, progress)
+            let budget = Budget::detect(self.order.memory_limit_bytes, self.memory_shares);
+            Worker::open(self.order, self.shard, budget, gate, closer, progress)
                 .await?
                 .run()
                 .await

@@ -58,6 +58,7 @@ impl Worker {
     pub async fn open(
         order: WorkOrder,
         shard: u32,
+        budget: Budget,
         gate: Gate,
         closer: Closer,
         progress: Arc<Progress>,
@@ -81,7 +82,6 @@ impl Worker {
             .pass(opening)
             .await
             .unwrap_or_else(|stop| Err(Error::Stopped(stop)))?;
-        let budget = Budget::detect(order.memory_limit_bytes);
         tracing::info!(
             source = %order.source.uri,
             output = %order.output.uri,

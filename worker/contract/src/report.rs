@@ -55,6 +55,10 @@ pub struct Failure {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The manifest may exist all the same: the request that writes it was
+    /// sent, and nothing could be learned of its outcome.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided: bool,
 }
 
 /// Where the result of a run is.
@@ -158,6 +162,7 @@ mod tests {
                 message,
                 object: Some("s3://raw/a.parquet".into()),
                 hint: Some("upload it again".into()),
+                undecided: false,
             }),
         }
     }

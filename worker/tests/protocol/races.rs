@@ -227,3 +227,29 @@ async fn replace_takes_what_is_there_and_fail_takes_nothing() {
     complete(run(replace, &source, Arc::new(output.clone())).await);
     assert_three_outputs(&output);
 }
+
+#[tokio::test]
+async fn what_a_run_left_whose_source_changed_does_not_stop_the_next_one() {
+    for policy in ["ReplaceOwn", "Replace", "Fail"] {
+        let (source, output) = (three_inputs(), MemoryStore::new("out"));
+        let numbered = |number: u32| {
+            let run = json!({"number": number, "workHash": format!("v1:{number:012}")});
+            order(&json!({"run": run, "output": {"onExisting": policy}}))
+        };
+        // The first run writes a.json; then b.parquet is overwritten.
+        let changing = source.clone();
+        let store = Intercepted::new(Arc::new(source.clone()), move |request| {
+            if request == Request::Get("b.parquet") {
+                changing.insert("b.parquet", numbers(50..60));
+            }
+            ready(()).boxed()
+        });
+        let first = shard(numbered(1), 0, Arc::new(store), Arc::new(output.clone()));
+        assert_eq!(category(first.worker.run().await), Category::SourceChanged);
+        assert_eq!(output.outputs(), ["a.json"], "{policy}");
+
+        let second = run(numbered(2), &source, Arc::new(output.clone())).await;
+        assert_eq!(complete(second).rows_written, 21, "{policy}");
+        assert_eq!(output.text("b.json"), number_lines(50..60));
+    }
+}
