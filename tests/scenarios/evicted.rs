@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::EvictParams;
 use serde_json::json;
 
-use crate::faults::{self, ATTEMPT, LARGE, SMALL, ensure_attempts, start_frozen, uid};
+use crate::faults::{self, ATTEMPT, LARGE, ensure_attempts, start_frozen, uid};
 
 /// Kubernetes replaces the pod within the attempt, and nothing is charged.
 pub(crate) async fn an_evicted_pod_is_replaced_and_not_charged(tenant: &Tenant<'_>) -> Result<()> {
@@ -36,7 +36,7 @@ pub(crate) async fn an_evicted_pod_is_replaced_and_not_charged(tenant: &Tenant<'
 pub(crate) async fn a_shard_that_is_evicted_six_times_gets_a_free_attempt(
     tenant: &Tenant<'_>,
 ) -> Result<()> {
-    faults::put_source(tenant, SMALL)?;
+    faults::put_source(tenant, LARGE)?;
     let timeline = tenant.timeline().await?;
     let changes = json!({"retryPolicy": {"maxAttempts": 1}});
     let (_, mut worker) = start_frozen(tenant, "hunted", changes).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn a_shard_that_is_evicted_six_times_gets_a_free_attempt(
 
     let job_done = tenant.wait_complete("hunted", ATTEMPT * 2).await?;
     ensure_attempts(&job_done, &[("Disrupted", false), ("Complete", false)])?;
-    faults::hold(tenant, &timeline, "hunted", SMALL)
+    faults::hold(tenant, &timeline, "hunted", LARGE)
         .await
         .map(drop)
 }

@@ -14,8 +14,8 @@ use crate::reader::same_rows;
 /// The key of the generated source.
 pub(crate) const SOURCE: &str = "in/generated.parquet";
 
-/// A source that is converted at once.
-pub(crate) const SMALL: u32 = 1_000;
+/// A source that is converted in one piece, and not before it can be frozen.
+pub(crate) const SMALL: u32 = 20_000;
 
 /// A source whose output is uploaded in several parts.
 pub(crate) const LARGE: u32 = 200_000;

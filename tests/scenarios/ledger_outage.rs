@@ -16,20 +16,43 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 /// DynamoDB is away for a whole run with a retry in it: the run does not mind,
 /// and the row that appears afterwards says what the status says.
 pub(crate) async fn a_run_without_its_ledger_is_recorded_later(tenant: &Tenant<'_>) -> Result<()> {
+    recorded_after(tenant, run_with_a_retry(tenant)).await
+}
+
+/// What an operator did not live to write is written by the next one, which
+/// starts without the ledger.
+pub(crate) async fn a_restart_during_an_outage_loses_no_row(tenant: &Tenant<'_>) -> Result<()> {
+    let run = async {
+        run_with_a_retry(tenant).await?;
+        tenant.lab().kill_operator().await?;
+        tenant.lab().wait_operator_ready().await
+    };
+    recorded_after(tenant, run).await
+}
+
+async fn run_with_a_retry(tenant: &Tenant<'_>) -> Result<()> {
+    let (_, worker) = start_frozen(tenant, "unrecorded", json!({})).await?;
+    worker.kill()?;
+    tenant.wait_complete("unrecorded", ATTEMPT * 2).await?;
+    Ok(())
+}
+
+async fn recorded_after(
+    tenant: &Tenant<'_>,
+    outage: impl Future<Output = Result<()>>,
+) -> Result<()> {
     faults::put_source(tenant, SMALL)?;
     let timeline = tenant.timeline().await?;
     let ledger = tenant.lab().site().dynamodb();
     ledger.stop()?;
-    let run = async {
-        let (job, worker) = start_frozen(tenant, "unrecorded", json!({})).await?;
-        worker.kill()?;
-        tenant.wait_complete("unrecorded", ATTEMPT * 2).await?;
-        anyhow::Ok(job)
-    };
-    let run = run.await;
+    let outcome = outage.await;
     ledger.start()?;
-    let job = run?;
+    outcome?;
 
+    let job = tenant
+        .etljob("unrecorded")
+        .await?
+        .context("the EtlJob is there")?;
     let recorded = |row: &invariants::Row| attribute(row, "processing_status") == Some("COMPLETED");
     faults::wait_row(tenant, &job, "COMPLETED", CATCH_UP, recorded).await?;
     let done = faults::hold(tenant, &timeline, "unrecorded", SMALL).await?;

@@ -108,6 +108,7 @@ fn alone() -> Vec<Scenario> {
         scenario!(finished::nothing_starts_a_finished_run_again),
         scenario!(ledger_outage::a_newer_row_is_never_replaced),
         scenario!(ledger_outage::a_run_without_its_ledger_is_recorded_later),
+        scenario!(ledger_outage::a_restart_during_an_outage_loses_no_row),
         scenario!(node_lost::what_a_lost_node_had_committed_is_complete),
         scenario!(operator_killed::a_run_survives_its_operator_at_every_moment),
         scenario!(s3_outage::a_run_outlives_an_outage_of_the_store),

@@ -1,6 +1,7 @@
 //! EtlJobs as JSON: what a user sees, without our own types in between.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -221,23 +222,30 @@ impl Tenant<'_> {
         mut condition: impl FnMut(&Pod, &PodProcess) -> bool,
     ) -> Result<(Pod, PodProcess)> {
         let deadline = Instant::now() + limit;
+        let mut pods = Vec::new();
+        let mut list: Pin<Box<dyn Future<Output = Result<Vec<Pod>>> + '_>> = Box::pin(self.pods());
         loop {
-            let pods = self.pods().await?;
-            // A pod takes longer than this from its creation to its process, but
-            // what is to be caught in the process may last milliseconds.
-            let next_list = Instant::now() + STEP;
-            while Instant::now() < next_list {
-                for pod in &pods {
-                    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-                    let processes = self.lab().site().pod_processes(uid)?;
-                    let found = processes
-                        .into_iter()
-                        .find(|process| condition(pod, process));
-                    if let Some(process) = found {
-                        return Ok((pod.clone(), process));
-                    }
+            // A list takes longer than a process may live: pods that are known are
+            // looked at meanwhile.
+            tokio::select! {
+                listed = &mut list => {
+                    pods = listed?;
+                    list = Box::pin(async {
+                        sleep(STEP).await;
+                        self.pods().await
+                    });
                 }
-                sleep(PROCESS_STEP).await;
+                () = sleep(PROCESS_STEP) => {}
+            }
+            for pod in &pods {
+                let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+                let processes = self.lab().site().pod_processes(uid)?;
+                let found = processes
+                    .into_iter()
+                    .find(|process| condition(pod, process));
+                if let Some(process) = found {
+                    return Ok((pod.clone(), process));
+                }
             }
             ensure!(
                 Instant::now() < deadline,
