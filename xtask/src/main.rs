@@ -38,7 +38,7 @@ enum Task {
     /// Formatting, lints, dependency policy, documentation, generated files, chart
     Check,
     /// Convert a real parquet file on this machine: no cluster, no cloud
-    Demo,
+    Demo(demo::Options),
 }
 
 fn main() -> Result<()> {
@@ -48,6 +48,6 @@ fn main() -> Result<()> {
         Task::Lab { task } => lab::run(&task),
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
-        Task::Demo => demo::run(),
+        Task::Demo(options) => demo::run(&options),
     }
 }

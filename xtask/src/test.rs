@@ -29,13 +29,19 @@ const EVERYTHING: [&str; 2] = ["--workspace", "--locked"];
 pub(crate) fn run(options: &Options) -> Result<()> {
     let skipped = (!options.unit).then(reason_to_skip_the_lab).flatten();
     if options.unit || skipped.is_some() {
-        step(cargo().arg("test").args(EVERYTHING).args(["--exclude", "etl-tests"]))?;
+        step(
+            cargo()
+                .arg("test")
+                .args(EVERYTHING)
+                .args(["--exclude", "etl-tests"]),
+        )?;
     } else {
         prepare()?;
         let mut test = cargo();
         test.arg("test").args(EVERYTHING);
         if options.lab {
-            test.args(["--test", "scenarios", "--"]).args(&options.scenarios);
+            test.args(["--test", "scenarios", "--"])
+                .args(&options.scenarios);
         }
         step(&mut test)?;
     }
