@@ -25,8 +25,8 @@ pub(crate) fn run() -> Result<()> {
         "warnings",
     ]))?;
     let deny = cargo_deny()?;
-    // Advisories live in a repository of their own, out of reach of a build that
-    // may only talk to package registries.
+    // Advisories change without a commit, so they are checked apart:
+    // cargo deny check advisories.
     step(Command::new(deny).current_dir(repository()).args([
         "--locked",
         "--workspace",
