@@ -18,7 +18,7 @@ fn read_text(text: &str, namespace: Option<&str>, reach: Reach) -> Result<Vec<Et
     std::fs::write(&file, text).unwrap();
     let reading = Reading {
         namespace: namespace.map(str::to_owned),
-        folder: "/work/here".into(),
+        folder: "/home/me".into(),
         reach,
     };
     read(&[file], &reading).map_err(|problems| {
@@ -38,8 +38,8 @@ fn a_manifest_is_read_with_relative_uris_resolved() {
     let jobs = read_text(GOOD, None, Reach::Local).unwrap();
     let [job] = &jobs[..] else { panic!("{jobs:?}") };
     assert_eq!(job.namespace().as_deref(), Some("default"));
-    assert_eq!(job.spec.source.uri, "file:///work/here/in/a.parquet");
-    assert_eq!(job.spec.output.uri, "file:///work/out/");
+    assert_eq!(job.spec.source.uri, "file:///home/me/in/a.parquet");
+    assert_eq!(job.spec.output.uri, "file:///home/out/");
     assert_eq!(job.spec.retry_policy.max_attempts, 3);
 }
 
