@@ -1,4 +1,7 @@
-//! What the README tells a newcomer to do, word by word.
+//! What the README tells a newcomer to do. Its lines for kubectl are run word by
+//! word; those that need AWS are rendered and shown to the API server.
+
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use etl_tests::{CHART_NAMESPACE, Lab, Tenant, repository};
@@ -6,10 +9,12 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use serde_json::Value;
 
+use crate::readme;
+
 const SAMPLE: &str = "yellow_tripdata_2021-01.first-22k";
 
-/// `kubectl apply`, `kubectl wait`, `kubectl get` and `kubectl describe` with the
-/// first example.
+/// The README's commands for the lab, then `kubectl describe`. What `cargo xtask
+/// lab up` brings is there already: the operator and the example's objects.
 pub(crate) async fn the_first_example_completes(tenant: &Tenant<'_>) -> Result<()> {
     let lab = tenant.lab();
     let site = lab.site();
@@ -17,21 +22,19 @@ pub(crate) async fn the_first_example_completes(tenant: &Tenant<'_>) -> Result<(
     site.put_object("raw-data", &format!("2021/01/15/{SAMPLE}.parquet"), &file)?;
     site.create_bucket("processed-data")?;
     site.apply(&site.store_secret("default"))?;
-    let example = repository()
-        .join("examples/01-hello.yaml")
-        .display()
-        .to_string();
-    kubectl(lab, &["apply", "-f", &example])?;
-    kubectl(
-        lab,
-        &[
-            "wait",
-            "--for=condition=Complete",
-            "ej/hello",
-            "--timeout=120s",
-        ],
-    )?;
-    let listed = kubectl(lab, &["get", "ej"])?;
+    let mut answers = Vec::new();
+    for words in readme::commands("cargo xtask lab up")? {
+        if let [program, arguments @ ..] = &words[..]
+            && program == "kubectl"
+        {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            answers.push(kubectl(lab, &arguments)?);
+        }
+    }
+    let [_applied, waited, listed] = &answers[..] else {
+        anyhow::bail!("the README applies, waits and gets: {answers:?}")
+    };
+    ensure!(waited.contains("condition met"), "kubectl wait: {waited}");
     ensure!(
         listed.contains("hello") && listed.contains("Complete") && listed.contains("22791"),
         "kubectl get ej: {listed}"
@@ -46,7 +49,64 @@ pub(crate) async fn the_first_example_completes(tenant: &Tenant<'_>) -> Result<(
     }
     Events::of(&described)?.tell("Completed")?;
     the_log_names_it(lab)?;
-    kubectl(lab, &["delete", "-f", &example]).map(drop)
+    kubectl(lab, &["delete", "ej", "hello"]).map(drop)
+}
+
+/// The README's `helm install` with its own values, which name images and a
+/// region that the lab does not have: all of them are rendered, and the API
+/// server would take every object.
+pub(crate) async fn the_installation_on_eks_is_accepted(tenant: &Tenant<'_>) -> Result<()> {
+    let lab = tenant.lab();
+    let commands = readme::commands("helm install")?;
+    let [words] = &commands[..] else {
+        anyhow::bail!("the README installs by one command: {commands:?}")
+    };
+    let [program, install, flags @ ..] = &words[..] else {
+        anyhow::bail!("{words:?} is no command of Helm")
+    };
+    ensure!(
+        program == "helm" && install == "install",
+        "{words:?} does not install"
+    );
+    // It takes the same flags and keeps its hands off the cluster.
+    let mut arguments = vec!["template"];
+    arguments.extend(flags.iter().map(String::as_str));
+    let output = lab.helm(&arguments)?;
+    let problem = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "helm {arguments:?}: {problem}");
+    let rendered = String::from_utf8(output.stdout)?;
+    let after = |flag: &'static str| {
+        let values = flags.iter().zip(flags.iter().skip(1));
+        values.filter_map(move |(name, value)| (name == flag).then_some(value.as_str()))
+    };
+    let mut settings = 0;
+    for setting in after("--set") {
+        let (_, value) = setting.split_once('=').context("a setting has a value")?;
+        let value = value.trim_matches(['{', '}']);
+        ensure!(
+            rendered.contains(value),
+            "{setting} has no effect: {rendered}"
+        );
+        settings += 1;
+    }
+    ensure!(settings >= 4, "{words:?} sets {settings} values");
+    let namespace = after("--namespace").next().context("no namespace")?;
+    let file = lab.site().layout().root().join("readme-install.yaml");
+    fs::write(&file, rendered)?;
+    kubectl(lab, &["create", "namespace", namespace])?;
+    let file = file.display().to_string();
+    kubectl(
+        lab,
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            &file,
+        ],
+    )?;
+    kubectl(lab, &["delete", "namespace", namespace, "--wait=false"]).map(drop)
 }
 
 /// The operator's log says of each pass whose it was.

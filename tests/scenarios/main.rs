@@ -29,6 +29,7 @@ mod operator_killed;
 mod out_of_memory;
 mod prefix;
 mod reader;
+mod readme;
 mod real_files;
 mod s3_outage;
 mod start_timeout;
@@ -70,6 +71,7 @@ fn side_by_side() -> Vec<Scenario> {
         scenario!(admission::fields_explain_themselves),
         scenario!(admission::examples_are_accepted),
         scenario!(first_steps::the_first_example_completes),
+        scenario!(first_steps::the_installation_on_eks_is_accepted),
         scenario!(first_steps::the_chart_gives_least_power),
         scenario!(store_conformance::the_store_keeps_every_promise),
         scenario!(real_files::samples_become_equal_json),

@@ -18,24 +18,11 @@ impl Tenant<'_> {
         let folder = etl_lab::repository().join("target/lab-logs").join(test);
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        let kinds = "etljobs,jobs,pods,events,secrets,serviceaccounts";
-        let written: [(&str, &[&str]); 4] = [
-            ("describe.txt", &["describe", "etljobs,jobs,pods"]),
-            (
-                "objects.yaml",
-                &["get", "etljobs,jobs,pods", "--output=yaml"],
-            ),
-            ("overview.txt", &["get", kinds, "--output=wide"]),
-            ("events.txt", &["get", "events", "--sort-by=.lastTimestamp"]),
-        ];
-        for (file, arguments) in written {
-            self.keep(&folder.join(file), arguments)?;
-        }
-        for pod in self.pods().await.unwrap_or_default() {
-            let name = pod.metadata.name.unwrap_or_default();
-            let arguments = ["logs", "--all-containers", "--prefix", &name];
-            self.keep(&folder.join(format!("pod-{name}.log")), &arguments)?;
-        }
+        self.keep_namespace(&folder, self.namespace())?;
+        // The examples are for the namespace that everybody has.
+        let default = folder.join("namespace-default");
+        fs::create_dir_all(&default)?;
+        self.keep_namespace(&default, "default")?;
         fs::write(folder.join("operator.log"), self.lab().operator_log()?)?;
         let objects = self.list("").await;
         fs::write(folder.join("bucket.txt"), format!("{objects:#?}\n"))?;
@@ -51,14 +38,39 @@ impl Tenant<'_> {
         Ok(folder)
     }
 
-    fn keep(&self, file: &Path, arguments: &[&str]) -> Result<()> {
-        let namespace = format!("--namespace={}", self.namespace());
+    fn keep_namespace(&self, folder: &Path, namespace: &str) -> Result<()> {
+        let kinds = "etljobs,jobs,pods,events,secrets,serviceaccounts";
+        let written: [(&str, &[&str]); 4] = [
+            ("describe.txt", &["describe", "etljobs,jobs,pods"]),
+            (
+                "objects.yaml",
+                &["get", "etljobs,jobs,pods", "--output=yaml"],
+            ),
+            ("overview.txt", &["get", kinds, "--output=wide"]),
+            ("events.txt", &["get", "events", "--sort-by=.lastTimestamp"]),
+        ];
+        for (file, arguments) in written {
+            fs::write(folder.join(file), self.ask(namespace, arguments)?)?;
+        }
+        let pods = self.ask(namespace, &["get", "pods", "--output=name"])?;
+        for pod in String::from_utf8_lossy(&pods).lines() {
+            let Some(name) = pod.strip_prefix("pod/") else {
+                continue;
+            };
+            let log = self.ask(namespace, &["logs", "--all-containers", "--prefix", name])?;
+            fs::write(folder.join(format!("pod-{name}.log")), log)?;
+        }
+        Ok(())
+    }
+
+    /// What kubectl answers about a namespace, be it a complaint.
+    fn ask(&self, namespace: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+        let namespace = format!("--namespace={namespace}");
         let output = self.lab().kubectl(&[arguments, &[&namespace]].concat())?;
-        let text = if output.status.success() {
+        Ok(if output.status.success() {
             output.stdout
         } else {
             output.stderr
-        };
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        })
     }
 }
