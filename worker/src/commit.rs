@@ -11,10 +11,11 @@ use etl_contract::{Statistics, WorkOrder};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Control, ControlError, previous_run};
+use crate::control::{Control, ControlError};
 use crate::identity::{Provenance, Verdict};
 use crate::plan::{Input, Plan};
 use crate::record::{self, OutputRecord, TaskRecord};
+use crate::stale;
 use crate::store::{Kind, Pin, Store, StoreError};
 
 /// Name of the manifest below the control prefix.
@@ -43,8 +44,8 @@ pub struct Manifest {
     pub outputs: Vec<ManifestOutput>,
     /// Totals.
     pub totals: Statistics,
-    /// Keys that the preceding run wrote and this one did not: no longer part
-    /// of the result.
+    /// Keys that earlier runs of this EtlJob wrote and this one did not: they
+    /// are still there, and no part of the result.
     pub stale: Vec<String>,
 }
 
@@ -121,6 +122,12 @@ pub enum CommitError {
         uri: String,
         /// What is wrong.
         problem: String,
+    },
+    /// An output is no longer there.
+    #[error("{uri} was removed while the run was under way")]
+    Removed {
+        /// The output.
+        uri: String,
     },
     /// An output was replaced by a newer run of the same owner.
     #[error("a newer run has replaced {uri}")]
@@ -203,7 +210,7 @@ impl Committer<'_> {
         };
         let object = match self.output.head(&record.key, &Pin::default()).await {
             Err(error) if error.kind() == Kind::NotFound => {
-                return Err(wrong("it was removed".to_owned()));
+                return Err(CommitError::Removed { uri });
             }
             outcome => outcome?,
         };
@@ -255,7 +262,8 @@ impl Committer<'_> {
             output_objects: outputs.len() as u64,
             output_bytes: outputs.iter().map(|output| output.bytes).sum(),
         };
-        let stale = self.stale(&outputs).await?;
+        let current = outputs.iter().map(|output| output.key.as_str()).collect();
+        let stale = stale::keys(self.output, self.order, &current).await?;
         Ok(Manifest {
             version: 1,
             job: ManifestJob {
@@ -272,20 +280,6 @@ impl Committer<'_> {
             totals,
             stale,
         })
-    }
-
-    /// Outputs of the preceding run that this one lacks.
-    async fn stale(self, outputs: &[ManifestOutput]) -> Result<Vec<String>, CommitError> {
-        let Some(prefix) = previous_run(self.output, self.order, MANIFEST).await? else {
-            return Ok(Vec::new());
-        };
-        let control = Control::new(self.output, &prefix);
-        let Some(previous) = control.read::<Manifest>(MANIFEST).await? else {
-            return Ok(Vec::new());
-        };
-        let current: HashSet<&str> = outputs.iter().map(|output| output.key.as_str()).collect();
-        let keys = previous.outputs.into_iter().map(|output| output.key);
-        Ok(keys.filter(|key| !current.contains(key.as_str())).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::identity::run_name;
-use crate::store::{Attributes, Kind, Object, Pin, Precondition, Store, StoreError, list_all};
+use crate::store::{Attributes, Kind, Pin, Precondition, Store, StoreError, list_all};
 
 /// Rounds of writing and reading back before an undecided answer is given up.
 const ROUNDS: u32 = 5;
@@ -54,7 +54,8 @@ pub fn prefix(order: &WorkOrder) -> String {
     format!("{}{}/", uid_prefix(order), run_name(order))
 }
 
-fn uid_prefix(order: &WorkOrder) -> String {
+/// Key prefix of the control objects of all runs of the EtlJob.
+pub(crate) fn uid_prefix(order: &WorkOrder) -> String {
     format!("_etl/{}/", order.job.uid)
 }
 
@@ -172,22 +173,4 @@ impl<'a> Control<'a> {
 /// Refusals and lost replies: the truth is in the store.
 pub(crate) fn is_settled_by_reading(kind: Kind) -> bool {
     kind == Kind::PreconditionFailed || kind.is_transient()
-}
-
-/// The control prefix of the preceding run, if that run left a manifest.
-pub async fn previous_run(
-    store: &dyn Store,
-    order: &WorkOrder,
-    manifest: &str,
-) -> Result<Option<String>, StoreError> {
-    let Some(number) = order.run.number.checked_sub(1).filter(|number| *number > 0) else {
-        return Ok(None);
-    };
-    // Its work hash is another one, so only its number is known.
-    let listed = list_all(store, &format!("{}{number}-", uid_prefix(order))).await?;
-    let prefix_of = |object: Object| {
-        let prefix = object.key.strip_suffix(manifest)?;
-        prefix.ends_with('/').then(|| prefix.to_owned())
-    };
-    Ok(listed.into_iter().find_map(prefix_of))
 }

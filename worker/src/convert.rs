@@ -135,7 +135,7 @@ impl Converter {
             (Ok(rows), Ok(written)) => Ok((rows, written)),
             // The engine only knows that nobody listens; the writer knows why.
             (Err(etl_engine::Error::Sink(_)) | Ok(_), Err(error)) => Err(error.into()),
-            (Err(error), _) => Err(Error::engine(uri, error)),
+            (Err(error), _) => Err(self.engine_error(uri, error)),
         }
     }
 
@@ -168,7 +168,11 @@ impl Converter {
         opening
             .await
             .map_err(|panic| Error::panicked(&panic))?
-            .map_err(|error| Error::engine(uri.to_owned(), error))
+            .map_err(|error| self.engine_error(uri.to_owned(), error))
+    }
+
+    fn engine_error(&self, uri: String, error: etl_engine::Error) -> Error {
+        Error::engine(uri, self.order.source.uri.ends_with('/'), error)
     }
 
     fn target(&self, input: &Input) -> Target {

@@ -213,7 +213,13 @@ impl Provenance {
     }
 }
 
-/// Uid of the EtlJob whose run wrote an object.
+/// Whether a run of the EtlJob with this uid wrote the object.
+pub(crate) fn is_of_job(object: &Object, uid: &str) -> bool {
+    let run = object.metadata.get(RUN);
+    run.is_some_and(|run| job_of(run) == metadata_value(uid))
+}
+
+/// Uid of the EtlJob that a run belongs to.
 fn job_of(run: &str) -> &str {
     run.split('/').next().unwrap_or_default()
 }

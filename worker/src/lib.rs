@@ -29,6 +29,7 @@ pub mod read;
 pub mod record;
 pub mod report;
 pub mod run;
+mod stale;
 pub mod store;
 pub mod uri;
 pub mod write;

@@ -251,6 +251,52 @@ async fn outputs_of_the_preceding_run_that_are_gone_are_stale() {
     assert_eq!(manifest["outputs"].as_array().unwrap().len(), 2);
 }
 
+/// What the manifest of run `number` calls stale.
+fn stale(output: &MemoryStore, number: u32) -> Vec<String> {
+    let text = output.text(&format!("_etl/u/{number}-{HASH}/manifest"));
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_value(manifest["stale"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn outputs_of_runs_that_never_committed_are_stale_if_they_are_there_and_ours() {
+    let output = MemoryStore::new("out");
+    let run_of = async |number: u32, whole: &[&str], torn: &str| {
+        let source = MemoryStore::new("raw");
+        for name in whole {
+            source.insert(name, numbers(0..1));
+        }
+        source.insert(
+            torn,
+            if torn.ends_with("x.parquet") {
+                Bytes::new()
+            } else {
+                numbers(0..1)
+            },
+        );
+        let order = order(&json!({"run": {"number": number}}));
+        run(order, &source, Arc::new(output.clone())).await
+    };
+    // Two runs in a row that get as far as their last object.
+    run_of(1, &["a.parquet", "b.parquet", "c.parquet"], "x.parquet")
+        .await
+        .unwrap_err();
+    run_of(2, &["a.parquet", "d.parquet", "e.parquet"], "x.parquet")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        output.outputs(),
+        ["a.json", "b.json", "c.json", "d.json", "e.json"]
+    );
+    output.remove("c.json");
+    output.insert("e.json", "somebody else's");
+    complete(run_of(3, &["a.parquet"], "f.parquet").await);
+    assert_eq!(stale(&output, 3), ["b.json", "d.json"]);
+    // A committed run has looked already at what was before it.
+    complete(run_of(4, &["a.parquet"], "g.parquet").await);
+    assert_eq!(stale(&output, 4), ["b.json", "d.json", "f.json"]);
+}
+
 #[tokio::test]
 async fn a_plan_of_another_engine_stops_the_worker() {
     let (source, output) = (three_inputs(), MemoryStore::new("out"));

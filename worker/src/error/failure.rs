@@ -1,136 +1,32 @@
-//! Everything that ends a shard, and the one map from it to a [`Failure`].
+//! The one map from an [`Error`] to a [`Failure`].
+//!
+//! A hint names a step that can be done. `spec.source` and `spec.output` of an
+//! EtlJob never change, and a failure that is not retried is its end: what has
+//! to be another there, takes a new EtlJob.
 
-use etl_contract::{Category, Failure, OrderError};
-use tokio::task::JoinError;
+use etl_contract::{Category, Failure};
 
+use super::Error;
 use crate::commit::CommitError;
-use crate::control::ControlError;
 use crate::gate::Stop;
 use crate::plan::PlanError;
 use crate::store::{Kind, StoreError};
-use crate::uri::UriError;
 use crate::write::WriteError;
-
-/// Why a shard did not finish.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The work order cannot be used.
-    #[error(transparent)]
-    Order(#[from] OrderError),
-    /// `source.uri` or `output.uri` cannot be used.
-    #[error("{field}: {error}")]
-    Uri {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: UriError,
-    },
-    /// A store cannot be opened or used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no plan.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The frozen plan was made by another worker.
-    #[error("the plan was made for {planned}, and this worker does {own}")]
-    ForeignPlan {
-        /// What the plan says.
-        planned: String,
-        /// What this worker would have said.
-        own: String,
-    },
-    /// A control object cannot be used.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// A source object cannot be read.
-    #[error("{error}")]
-    Source {
-        /// The object.
-        uri: String,
-        /// What the store says.
-        error: StoreError,
-    },
-    /// A source object cannot be converted.
-    #[error("{uri}: {error}")]
-    Engine {
-        /// The object.
-        uri: String,
-        /// What the engine says.
-        error: etl_engine::Error,
-    },
-    /// An output cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The run cannot be committed.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The process must let go.
-    #[error("{0}")]
-    Stopped(Stop),
-    /// A defect.
-    #[error("{0}")]
-    Internal(String),
-}
 
 const ACCESS_HINT: &str = "check the worker's role, and that it may list the bucket as well as \
                            read and write below the prefixes of this EtlJob";
+const REACH_HINT: &str = "check the store's endpoint and the way to it: DNS, network policies, \
+                          proxies";
+const THROTTLED_HINT: &str = "raise spec.retryPolicy.backoff.initialSeconds, or spread the keys over \
+                              more prefixes";
+const DEADLINE_HINT: &str = "raise spec.execution.activeDeadlineSeconds: what is finished stays, and \
+                             the next attempt goes on from there";
 const LIMIT_HINT: &str = "raise spec.worker.resources.limits.memory";
 const REPORT_HINT: &str = "this is a defect: please report it with the worker's log";
-const CONFLICT_HINT: &str = "choose another output.uri or output.keyTemplate, remove the object, \
-                             or set output.onExisting";
+const CONFLICT_HINT: &str = "remove the object and make the EtlJob again, or make one with another \
+                             output.uri, output.keyTemplate or output.onExisting";
 
 impl Error {
-    /// An engine failure on the object at `uri`. The store's own error, if
-    /// there is one inside, comes out again.
-    pub fn engine(uri: String, error: etl_engine::Error) -> Self {
-        match error {
-            etl_engine::Error::Read(read) => match read.downcast::<StoreError>() {
-                Ok(error) => Error::Source { uri, error },
-                Err(read) => Error::Engine {
-                    uri,
-                    error: etl_engine::Error::Read(read),
-                },
-            },
-            error => Error::Engine { uri, error },
-        }
-    }
-
-    /// A thread that died.
-    pub fn panicked(error: &JoinError) -> Self {
-        Error::Internal(format!("a thread of the worker died: {error}"))
-    }
-
-    /// Whether this is only the echo of another task's failure.
-    pub fn is_echo(&self) -> bool {
-        self.stop() == Some(Stop::Failure)
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        match (self, self.store()) {
-            (Error::Stopped(stop), _) => Some(*stop),
-            (_, Some(error)) => match error.kind() {
-                Kind::Stopped(stop) => Some(stop),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The store failure at the bottom, if there is one.
-    fn store(&self) -> Option<&StoreError> {
-        match self {
-            Error::Store(error)
-            | Error::Source { error, .. }
-            | Error::Plan(PlanError::Store(error))
-            | Error::Control(ControlError::Store(error))
-            | Error::Write(WriteError::Store(error))
-            | Error::Commit(
-                CommitError::Store(error) | CommitError::Control(ControlError::Store(error)),
-            ) => Some(error),
-            _ => None,
-        }
-    }
-
     /// The error as the report tells it.
     pub fn failure(&self) -> Failure {
         if let Some(stop) = self.stop() {
@@ -152,7 +48,7 @@ impl Error {
         {
             return failure(Category::SourceNotFound, error.to_string())
                 .about(error.uri())
-                .hint("create the bucket, or correct source.uri");
+                .hint("make the EtlJob again once the bucket is there, or one with another source.uri");
         }
         if let Some(error) = self.store() {
             return of_store(error);
@@ -168,10 +64,14 @@ impl Error {
             Error::Uri { .. } => failure(Category::InvalidSpec, message),
             Error::Plan(error) => of_plan(error, message),
             Error::ForeignPlan { .. } => failure(Category::Internal, message).hint(
-                "operator and worker images were exchanged while the run was under way: ask for a \
-                 new run",
+                "operator and worker images were exchanged while the run was under way: make the \
+                 EtlJob again",
             ),
-            Error::Engine { uri, error } => of_engine(error, message).about(uri),
+            Error::Engine {
+                uri,
+                below_prefix,
+                error,
+            } => of_engine(error, *below_prefix, message).about(uri),
             Error::Write(error) => of_write(error, message),
             Error::Commit(error) => of_commit(error, message),
             Error::Control(_) | Error::Store(_) | Error::Source { .. } | Error::Internal(_) => {
@@ -218,10 +118,7 @@ fn of_stop(stop: Stop) -> Failure {
     };
     let told = failure(category, stop.to_string());
     match stop {
-        Stop::Deadline => told.hint(
-            "raise spec.execution.activeDeadlineSeconds, or spread the work over more \
-             spec.execution.parallelism",
-        ),
+        Stop::Deadline => told.hint(DEADLINE_HINT),
         Stop::Signal | Stop::Failure => told,
     }
 }
@@ -248,10 +145,14 @@ fn of_store(error: &StoreError) -> Failure {
     };
     let told = failure(category, message).about(error.uri());
     match error.kind() {
-        Kind::NoBucket => told.hint("create the bucket, or correct the URI"),
+        Kind::NoBucket => {
+            told.hint("make the EtlJob again once the bucket is there, or one with another URI")
+        }
         Kind::AccessDenied => told.hint(ACCESS_HINT),
-        Kind::Throttled => told.hint("lower spec.execution.parallelism, or spread the keys"),
-        _ => told,
+        Kind::Throttled => told.hint(THROTTLED_HINT),
+        Kind::Conflict | Kind::Unavailable | Kind::Unknown => told.hint(REACH_HINT),
+        Kind::NotFound | Kind::Unsupported | Kind::Stopped(_) => told,
+        Kind::PreconditionFailed | Kind::Other => told.hint(REPORT_HINT),
     }
 }
 
@@ -259,23 +160,23 @@ fn of_plan(error: &PlanError, message: String) -> Failure {
     match error {
         PlanError::NoObject { uri } => failure(Category::SourceNotFound, message)
             .about(uri)
-            .hint("correct source.uri, or end it in '/' if a prefix is meant"),
+            .hint("make an EtlJob with another source.uri; a prefix ends in '/'"),
         PlanError::NothingSelected { uri, .. } => failure(Category::SourceNotFound, message)
             .about(uri)
-            .hint("correct source.uri, source.include or source.exclude"),
-        PlanError::Changed { uri } => failure(Category::SourceChanged, message)
-            .about(uri)
-            .hint("source.etag pins a content that was overwritten"),
+            .hint("make an EtlJob with another source.uri, other globs or other times"),
+        PlanError::Changed { uri } => failure(Category::SourceChanged, message).about(uri).hint(
+            "source.etag pins a content that was overwritten: make an EtlJob with the new etag",
+        ),
         PlanError::TooMany { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
-            .hint("split the prefix over several EtlJobs, or narrow source.include"),
+            .hint("make several EtlJobs, each for a part of the prefix"),
         PlanError::SameOutput {
             output, dir_helps, ..
         } => {
             let hint = if *dir_helps {
-                "add {dir} to output.keyTemplate, as in {dir}/{stem}.json"
+                "make an EtlJob with {dir} in output.keyTemplate, as in {dir}/{stem}.json"
             } else {
-                "choose another output.keyTemplate: {name} keeps the extension apart"
+                "make an EtlJob with another output.keyTemplate: {name} has the extension too"
             };
             failure(Category::InvalidSpec, message)
                 .about(output)
@@ -287,13 +188,20 @@ fn of_plan(error: &PlanError, message: String) -> Failure {
     }
 }
 
-fn of_engine(error: &etl_engine::Error, message: String) -> Failure {
+fn of_engine(error: &etl_engine::Error, below_prefix: bool, message: String) -> Failure {
     use etl_engine::ErrorKind;
+    // An EtlJob for a single object has no globs.
+    let or_leave_out = |hint: &str| match below_prefix {
+        true => format!("{hint}, or one that leaves it out by source.exclude"),
+        false => hint.to_owned(),
+    };
     match error.kind() {
-        ErrorKind::BadInput => failure(Category::BadInput, message)
-            .hint("write or upload the object again, or leave it out by source.exclude"),
-        ErrorKind::Unsupported => failure(Category::UnsupportedInput, message)
-            .hint("leave the object out by source.exclude, or write it without this"),
+        ErrorKind::BadInput => failure(Category::BadInput, message).hint(&or_leave_out(
+            "upload the object again and make the EtlJob again",
+        )),
+        ErrorKind::Unsupported => failure(Category::UnsupportedInput, message).hint(&or_leave_out(
+            "write the object without this and make the EtlJob again",
+        )),
         ErrorKind::NotEnoughMemory => failure(Category::OutOfMemory, message).hint(LIMIT_HINT),
         ErrorKind::Read | ErrorKind::Sink | ErrorKind::Internal => {
             failure(Category::Internal, message).hint(REPORT_HINT)
@@ -309,7 +217,7 @@ fn of_write(error: &WriteError, message: String) -> Failure {
         WriteError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
         WriteError::TooLarge { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
-            .hint("split the source object, or compress the output"),
+            .hint("split the source object, or make an EtlJob with output.compression"),
         WriteError::Different { uri, .. } | WriteError::Unfinished { uri } => {
             failure(Category::Internal, message)
                 .about(uri)
@@ -321,6 +229,9 @@ fn of_write(error: &WriteError, message: String) -> Failure {
 
 fn of_commit(error: &CommitError, message: String) -> Failure {
     match error {
+        CommitError::Removed { uri } => failure(Category::OutputConflict, message)
+            .about(uri)
+            .hint("keep the outputs of a run that is under way, and make the EtlJob again"),
         CommitError::Output { uri, .. } => failure(Category::OutputConflict, message)
             .about(uri)
             .hint(CONFLICT_HINT),
@@ -334,6 +245,7 @@ fn of_commit(error: &CommitError, message: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use etl_contract::Action;
     use etl_engine::{Place, ReadError};
 
     use super::*;
@@ -344,7 +256,7 @@ mod tests {
 
     fn source(kind: Kind) -> Error {
         let read = etl_engine::Error::Read(ReadError::new(store(kind)));
-        Error::engine("s3://raw/a".into(), read)
+        Error::engine("s3://raw/a".into(), true, read)
     }
 
     #[test]
@@ -367,7 +279,7 @@ mod tests {
     #[test]
     fn categories_of_the_stages() {
         let uri = || "s3://out/a.json".to_owned();
-        let engine = |error| Error::engine("s3://raw/a".into(), error);
+        let engine = |error| Error::engine("s3://raw/a".into(), true, error);
         let bad = etl_engine::Error::BadInput {
             place: Place::default(),
             problem: "torn".into(),
@@ -388,6 +300,10 @@ mod tests {
             (
                 Error::Commit(CommitError::Superseded { uri: uri() }),
                 Category::Superseded,
+            ),
+            (
+                Error::Commit(CommitError::Removed { uri: uri() }),
+                Category::OutputConflict,
             ),
             (
                 Error::Plan(PlanError::NoObject { uri: uri() }),
@@ -430,5 +346,101 @@ mod tests {
                 .contains("s3://raw/a/x.parquet and s3://raw/b/x.parquet")
         );
         assert!(failure.hint.unwrap().contains("{dir}"));
+    }
+
+    /// Every failure that ends a run, and every one that the user can mend.
+    fn told() -> Vec<Failure> {
+        let uri = || "s3://raw/a".to_owned();
+        let unsupported = || etl_engine::Error::Unsupported {
+            place: Place::default(),
+            what: "x".into(),
+        };
+        let bad = || etl_engine::Error::BadInput {
+            place: Place::default(),
+            problem: "x".into(),
+        };
+        let same_output = |dir_helps| PlanError::SameOutput {
+            first: uri(),
+            second: uri(),
+            output: uri(),
+            dir_helps,
+        };
+        let nothing = PlanError::NothingSelected {
+            uri: uri(),
+            seen: 1,
+            criteria: "x".into(),
+        };
+        let replaced = CommitError::Output {
+            uri: uri(),
+            problem: "x".into(),
+        };
+        let foreign = Error::ForeignPlan {
+            planned: "x".into(),
+            own: "y".into(),
+        };
+        [
+            Error::engine(uri(), true, unsupported()),
+            Error::engine(uri(), false, unsupported()),
+            Error::engine(uri(), true, bad()),
+            Error::engine(uri(), false, bad()),
+            foreign,
+            Error::Plan(PlanError::NoObject { uri: uri() }),
+            Error::Plan(nothing),
+            Error::Plan(PlanError::Changed { uri: uri() }),
+            Error::Plan(PlanError::TooMany { uri: uri() }),
+            Error::Plan(same_output(true)),
+            Error::Plan(same_output(false)),
+            Error::Plan(PlanError::Store(store(Kind::NoBucket))),
+            Error::Store(store(Kind::NoBucket)),
+            Error::Store(store(Kind::AccessDenied)),
+            Error::Store(store(Kind::Throttled)),
+            Error::Store(store(Kind::Unavailable)),
+            Error::Write(WriteError::Taken {
+                uri: uri(),
+                who: "x".into(),
+            }),
+            Error::Write(WriteError::TooLarge { uri: uri() }),
+            Error::Commit(replaced),
+            Error::Commit(CommitError::Removed { uri: uri() }),
+            Error::Stopped(Stop::Deadline),
+        ]
+        .iter()
+        .map(Error::failure)
+        .collect()
+    }
+
+    #[test]
+    fn a_hint_changes_source_and_output_only_by_another_job() {
+        for failure in told() {
+            let hint = failure
+                .hint
+                .unwrap_or_else(|| panic!("{}", failure.message));
+            let immutable = ["source.", "output."]
+                .iter()
+                .any(|word| hint.contains(word));
+            if immutable || failure.category.action() == Action::Fail {
+                assert!(
+                    ["an EtlJob", "the EtlJob again", "several EtlJobs"]
+                        .iter()
+                        .any(|phrase| hint.contains(phrase)),
+                    "{}: {hint}",
+                    failure.category
+                );
+            }
+            // Frozen when the run starts.
+            assert!(!hint.contains("parallelism"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_below_a_prefix_can_be_left_out() {
+        for below_prefix in [true, false] {
+            let torn = etl_engine::Error::BadInput {
+                place: Place::default(),
+                problem: "torn".into(),
+            };
+            let failure = Error::engine("s3://raw/a".into(), below_prefix, torn).failure();
+            assert_eq!(failure.hint.unwrap().contains("exclude"), below_prefix);
+        }
     }
 }
