@@ -80,7 +80,7 @@ pub struct EtlJobSpec {
 pub struct Source {
     /// Object to read, or a prefix that ends in `/`. Example:
     /// s3://raw-data/2021/01/15/trips.parquet.
-    #[schemars(length(min = 1, max = 1100))]
+    #[schemars(length(min = 1, max = 1100), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub uri: String,
 
     /// Globs below the prefix, of which an object must match one. Segments that
@@ -134,7 +134,7 @@ pub struct Source {
 )]
 pub struct Output {
     /// Prefix to write below; ends in `/`. Example: s3://processed-data/.
-    #[schemars(length(min = 1, max = 1100))]
+    #[schemars(length(min = 1, max = 1100), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub uri: String,
 
     /// Key of an output object below the prefix. Placeholders: `{yyyy}` `{mm}`
@@ -177,7 +177,7 @@ pub struct Output {
 
     /// Tags of output objects. Example: {"team": "trips"}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 10), inner(length(max = 256)))]
+    #[schemars(schema_with = "tags")]
     pub tags: BTreeMap<String, String>,
 }
 
@@ -244,12 +244,13 @@ pub struct Worker {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
-    /// Resources of the container. Default: the installation's.
+    /// Resources of the container, which replace the installation's as a whole.
+    /// Default: the installation's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Node labels that the pods need. Default: the installation's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    #[schemars(schema_with = "node_selector")]
     pub node_selector: BTreeMap<String, String>,
     /// Node taints that the pods tolerate. Default: the installation's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -355,6 +356,26 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn optional_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time", "nullable": true })
+}
+
+fn tags(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 10,
+        "additionalProperties": { "type": "string", "maxLength": 256 },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(key, key.size() >= 1 && key.size() <= 128)",
+            "message": "a tag's key has 1 to 128 characters"
+        }]
+    })
+}
+
+fn node_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 }
+    })
 }
 
 fn optional_quantity(_: &mut SchemaGenerator) -> Schema {

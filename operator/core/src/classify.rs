@@ -102,19 +102,26 @@ pub(crate) fn failure(
             cause.shard.unwrap_or(u32::MAX),
         )
     });
-    causes
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| job_failure(reason, message))
+    match causes.into_iter().next() {
+        // The pods were told to stop because the Job's time was over.
+        Some(cause) if reason == DEADLINE_EXCEEDED && cause.category.action() != Action::Fail => {
+            job_failure(reason, message)
+        }
+        Some(cause) => cause,
+        None => job_failure(reason, message),
+    }
 }
 
+/// Reason of a Job that ran past its own deadline.
+const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
 fn job_failure(reason: &str, message: &str) -> Cause {
-    if reason == "DeadlineExceeded" {
+    if reason == DEADLINE_EXCEEDED {
         return Cause::seen(
             Category::DeadlineExceeded,
             "the attempt ran into its Job's own deadline",
         )
-        .with_hint("raise spec.execution.activeDeadlineSeconds or parallelism");
+        .with_hint("raise spec.execution.activeDeadlineSeconds");
     }
     let told = if message.is_empty() { reason } else { message };
     Cause::seen(
@@ -151,6 +158,7 @@ fn terminated(pod: &ChildPod, end: &Terminated, expected: &Expected<'_>) -> Caus
             message,
             object,
             hint,
+            undecided,
         })) => Cause {
             category,
             message,
@@ -159,7 +167,8 @@ fn terminated(pod: &ChildPod, end: &Terminated, expected: &Expected<'_>) -> Caus
             object,
             hint,
             // A worker that was told to stop may have been past its commit.
-            reported: !matches!(category, Category::Disrupted | Category::DeadlineExceeded),
+            reported: !undecided
+                && !matches!(category, Category::Disrupted | Category::DeadlineExceeded),
         },
         _ => unreported(pod, end),
     };
@@ -267,6 +276,7 @@ mod tests {
             message: "m".into(),
             object: None,
             hint: None,
+            undecided: false,
         }))
     }
 

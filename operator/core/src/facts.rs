@@ -43,6 +43,8 @@ pub enum Refusal {
     Invalid(String),
     /// Policy or quota forbid it (403), with the server's message.
     Forbidden(String),
+    /// It fails otherwise, time and again, with the last message.
+    Failing(String),
 }
 
 /// The Job of one attempt.
@@ -70,7 +72,14 @@ pub enum JobState {
     /// Not finished.
     Active,
     /// Will fail; its pods are being ended.
-    Failing,
+    Failing {
+        /// Reason of the condition, such as `PodFailurePolicy`.
+        reason: String,
+        /// Message of the condition.
+        message: String,
+        /// Since when.
+        since: Option<Timestamp>,
+    },
     /// All indexes succeeded.
     Succeeded,
     /// Finished without.
@@ -102,6 +111,9 @@ pub struct ChildPod {
     pub started: bool,
     /// Message of a `DisruptionTarget` condition: evicted, drained, preempted.
     pub disrupted: Option<String>,
+    /// Pods of the same shard that were disrupted before this one. Kubernetes
+    /// counts them, because the pods themselves are gone.
+    pub replaced: u32,
     /// Why the container does not run yet: `ImagePullBackOff: ...`,
     /// `Unschedulable: ...`.
     pub waiting: Option<String>,
@@ -160,11 +172,17 @@ pub fn needs(job: &EtlJob, jobs: &[ChildJob], now: Timestamp) -> Needs {
     };
     let unstarted = attempt.running_time.is_none() && child.ready == 0 && !child.is_finished();
     let late = unstarted && now.duration_since(attempt.start_time) >= start_patience(job);
-    // A running pod that vanished may have been disrupted.
-    let vanished = attempt.running_time.is_some() && child.active > child.ready;
+    // A running pod that vanished may have been disrupted. While the shards
+    // start, that not all of them run is no sign of it.
+    let vanished = child.active > child.ready
+        && attempt
+            .running_time
+            .is_some_and(|start| now.duration_since(start) >= START_PATIENCE);
+    let failing = matches!(child.state, JobState::Failing { .. });
     let pods = child.is_finished()
         || child.deleting.is_some()
         || attempt.ending.is_some()
+        || failing
         || late
         || vanished;
     Needs {
@@ -191,8 +209,12 @@ impl From<&Job> for ChildJob {
                 reason: failed.reason.clone().unwrap_or_default(),
                 message: failed.message.clone().unwrap_or_default(),
             }
-        } else if condition("FailureTarget").is_some() {
-            JobState::Failing
+        } else if let Some(target) = condition("FailureTarget") {
+            JobState::Failing {
+                reason: target.reason.clone().unwrap_or_default(),
+                message: target.message.clone().unwrap_or_default(),
+                since: target.last_transition_time.as_ref().map(|time| time.0),
+            }
         } else {
             JobState::Active
         };
@@ -238,6 +260,11 @@ impl From<&Pod> for ChildPod {
                 .and_then(|index| index.parse().ok()),
             running,
             started: running || terminated.is_some(),
+            replaced: pod
+                .annotations()
+                .get("batch.kubernetes.io/job-index-ignored-failure-count")
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0),
             disrupted: condition("DisruptionTarget", "True").map(|c| {
                 c.message
                     .clone()

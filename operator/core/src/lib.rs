@@ -18,6 +18,7 @@ mod plan;
 mod quantity;
 pub mod retry;
 pub mod settings;
+mod size;
 mod validate;
 pub mod work;
 

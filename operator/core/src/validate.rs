@@ -41,6 +41,18 @@ pub fn validate(spec: &EtlJobSpec, reach: Reach) -> Vec<SpecProblem> {
     let retry = &spec.retry_policy;
     problems.range("spec.retryPolicy.maxAttempts", retry.max_attempts, 1, 100);
     problems.range(
+        "spec.retryPolicy.backoff.initialSeconds",
+        retry.backoff.initial_seconds,
+        0,
+        86_400,
+    );
+    problems.range(
+        "spec.retryPolicy.backoff.maxSeconds",
+        retry.backoff.max_seconds,
+        0,
+        86_400,
+    );
+    problems.range(
         "spec.retryPolicy.backoff.factor",
         retry.backoff.factor,
         1,
@@ -141,6 +153,9 @@ fn output(problems: &mut Problems, output: &Output, reach: Reach) {
 }
 
 fn location(problems: &mut Problems, path: &'static str, uri: &str, reach: Reach) {
+    problems.check(path, !uri.chars().any(char::is_control), || {
+        "must not hold control characters".to_owned()
+    });
     if let Some(rest) = uri.strip_prefix("s3://") {
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         problems.check(path, is_bucket(bucket), || {

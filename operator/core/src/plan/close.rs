@@ -1,21 +1,22 @@
 //! Closing an attempt, and what that means for the run.
 
 use etl_api::{
-    Attempt, AttemptRecord, LastFailure, OutputStatus, Phase, Run, RunRecord, Settle, SettleReason,
+    Attempt, AttemptRecord, LastFailure, OutputStatus, Phase, Run, RunRecord, SettleReason,
 };
 use etl_contract::{Action, Category, OutputLocation, Statistics, truncate};
 
 use super::draft::Draft;
+use super::settle;
 use crate::classify::Cause;
 use crate::conditions::{Standing, human};
 use crate::retry;
 
 /// Attempts that a run gets for nothing: disruptions and look-ups.
-const FREE_ATTEMPTS: u32 = 5;
+pub(super) const FREE_ATTEMPTS: u32 = 5;
 
-/// Failed look-ups after which a run whose Job succeeded counts as complete
-/// with unknown totals.
-const LOST_REPORT_TRIES: u32 = 2;
+/// Results of attempts whose Job was never made.
+pub(super) const NOT_TRIED: &str = "NotTried";
+pub(super) const NAME_TAKEN: &str = "NameTaken";
 
 /// Closed attempts and runs that the status keeps.
 const ATTEMPTS_KEPT: usize = 10;
@@ -60,55 +61,10 @@ pub(super) fn complete(
     finish_complete(draft, "Completed", message);
 }
 
-/// Row 5: the Job succeeded, so a manifest exists, but nobody is left to say
-/// what it holds.
-pub(super) fn report_lost(draft: &mut Draft<'_>, attempt: &Attempt) {
-    if attempt.settle {
-        let cause = Cause::seen(Category::WorkerLost, "the look-up's own report was lost");
-        settle_failed(draft, attempt, &cause);
-        return;
-    }
-    record(
-        draft,
-        attempt,
-        "ReportLost",
-        false,
-        "the Job succeeded, but its reports are lost",
-    );
-    settle(draft, SettleReason::ReportLost);
-}
-
-/// A look-up found no manifest.
-pub(super) fn no_manifest(draft: &mut Draft<'_>, attempt: &Attempt) {
-    record(
-        draft,
-        attempt,
-        "NoManifest",
-        false,
-        "the run has no manifest",
-    );
-    let settled = draft.status.run.as_mut().and_then(|run| run.settle.take());
-    match settled.map(|settle| settle.reason) {
-        Some(SettleReason::LastAttemptLost) => finish_failed(draft),
-        // Exit code 0 without a manifest cannot be; the work is done again.
-        Some(SettleReason::ReportLost) | None => {
-            let cause = Cause {
-                reported: true,
-                ..Cause::seen(
-                    Category::Internal,
-                    "the Job succeeded, but the run has no manifest",
-                )
-                .with_hint("this is a defect, or the manifest was deleted: report it")
-            };
-            charge(draft, attempt, cause);
-        }
-    }
-}
-
 /// Rows 3, 6 and 7: the attempt failed.
 pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     if attempt.settle {
-        settle_failed(draft, attempt, &cause);
+        settle::failed(draft, attempt, &cause);
         return;
     }
     if cause.category == Category::Superseded {
@@ -125,15 +81,23 @@ pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     charge(draft, attempt, cause);
 }
 
+/// The operator was away until the time to start was over, and nobody can say
+/// that the attempt failed: the next ordinal has its own time.
+pub(super) fn not_tried(draft: &mut Draft<'_>, attempt: &Attempt) {
+    let message = "no Job was created in time, because no operator ran";
+    record(draft, attempt, NOT_TRIED, false, message);
+    draft.open_attempt();
+}
+
 /// The Job's name belongs to somebody else: the next ordinal has another name.
 pub(super) fn name_taken(draft: &mut Draft<'_>, attempt: &Attempt) {
     let message = format!("the name {} belongs to another object", attempt.job_name);
-    record(draft, attempt, "NameTaken", false, &message);
+    record(draft, attempt, NAME_TAKEN, false, &message);
     draft.open_attempt();
 }
 
 /// Counts a failure and decides what follows.
-fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
+pub(super) fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     let Some(mut run) = draft.status.run.clone() else {
         return;
     };
@@ -173,11 +137,11 @@ fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
         if changed {
             next_run(draft, &run, &cause);
         }
-        wait(draft, attempt, run.failures.max(1));
+        wait(draft, attempt, run.failures.max(1), &cause);
     } else if reported {
         finish_failed(draft);
     } else {
-        settle(draft, SettleReason::LastAttemptLost);
+        settle::open(draft, SettleReason::LastAttemptLost);
     }
 }
 
@@ -212,7 +176,7 @@ fn next_run(draft: &mut Draft<'_>, run: &Run, cause: &Cause) {
 }
 
 /// Sets the time of the next attempt.
-fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32) {
+pub(super) fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32, cause: &Cause) {
     let number = draft.status.run.as_ref().map_or(1, |run| run.number);
     let backoff = &draft.job.spec.retry_policy.backoff;
     let delay = retry::delay(backoff, &draft.uid, number, failures);
@@ -221,102 +185,21 @@ fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32) {
         closed.backoff_seconds = u32::try_from((delay.as_millis() + 999) / 1000).ok();
     }
     draft.status.next_attempt_time = Some(next);
-    let category = draft
-        .status
-        .last_failure
-        .as_ref()
-        .map(|f| f.category.clone());
     draft.stand(Standing {
         phase: Phase::Retrying,
         reason: "Retrying".to_owned(),
         message: format!(
             "attempt {} failed: {}; the next one starts at {next}",
-            attempt.number,
-            category.unwrap_or_default()
+            attempt.number, cause.category
         ),
         stalled: false,
     });
     draft.wake_at(next);
 }
 
-/// Opens the look-up of how the run ended.
-fn settle(draft: &mut Draft<'_>, reason: SettleReason) {
-    if let Some(run) = draft.status.run.as_mut() {
-        run.settle = Some(Settle { reason, tries: 0 });
-        run.free_attempts += 1;
-    }
-    draft.open_attempt();
-}
-
-/// A look-up failed itself. Unknown is not failed: it is tried again, but not
-/// for ever.
-fn settle_failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: &Cause) {
-    let pointless = never_started(cause.category.as_str()) && nothing_ran(draft);
-    record(draft, attempt, "LookUpFailed", false, &cause.message);
-    let Some(run) = draft.status.run.as_mut() else {
-        return;
-    };
-    let Some(settle) = run.settle.as_mut() else {
-        return;
-    };
-    settle.tries += 1;
-    run.free_attempts += 1;
-    let (reason, tries) = (settle.reason, settle.tries);
-    match reason {
-        SettleReason::ReportLost if tries >= LOST_REPORT_TRIES => {
-            clear_settle(draft);
-            let message = "the Job succeeded; its totals could not be looked up";
-            finish_complete(draft, "ReportLost", message.to_owned());
-        }
-        // What keeps the workers from starting keeps the look-up too, and no
-        // worker was seen that could have committed.
-        SettleReason::LastAttemptLost if pointless => {
-            clear_settle(draft);
-            finish_failed(draft);
-        }
-        SettleReason::LastAttemptLost if tries >= FREE_ATTEMPTS => {
-            clear_settle(draft);
-            if let Some(failure) = draft.status.last_failure.as_mut() {
-                failure.hint = Some(
-                    "whether the output is complete could not be looked up: \
-                     it is if the manifest exists"
-                        .to_owned(),
-                );
-            }
-            finish_failed(draft);
-        }
-        SettleReason::ReportLost | SettleReason::LastAttemptLost => wait(draft, attempt, tries),
-    }
-}
-
-/// Whether an attempt with this result had no pod that ran.
-fn never_started(result: &str) -> bool {
-    [Category::StartTimeout, Category::Rejected]
-        .iter()
-        .any(|category| category.as_str() == result)
-}
-
-/// Whether the history shows that no attempt of the run had a pod that ran.
-fn nothing_ran(draft: &Draft<'_>) -> bool {
-    let run = draft.status.run.as_ref().map_or(0, |run| run.number);
-    let attempts = &draft.status.attempts;
-    // A history that is cut off shows nothing.
-    let whole = attempts
-        .first()
-        .is_some_and(|first| first.number == 1 || first.run < run);
-    let mut own = attempts.iter().filter(|attempt| attempt.run == run);
-    whole && own.all(|attempt| never_started(&attempt.result))
-}
-
-fn clear_settle(draft: &mut Draft<'_>) {
-    if let Some(run) = draft.status.run.as_mut() {
-        run.settle = None;
-    }
-}
-
-fn finish_complete(draft: &mut Draft<'_>, reason: &str, message: String) {
+pub(super) fn finish_complete(draft: &mut Draft<'_>, reason: &str, message: String) {
     close_run(draft);
-    clear_settle(draft);
+    settle::clear(draft);
     draft.status.last_failure = None;
     let took = took(draft);
     draft.tell("Completed", format!("Completed in {took}: {message}"));
@@ -328,7 +211,7 @@ fn finish_complete(draft: &mut Draft<'_>, reason: &str, message: String) {
     });
 }
 
-fn finish_failed(draft: &mut Draft<'_>) {
+pub(super) fn finish_failed(draft: &mut Draft<'_>) {
     close_run(draft);
     let failure = draft.status.last_failure.clone();
     let (category, message) = failure.as_ref().map_or(("Internal", ""), |f| {
@@ -375,7 +258,13 @@ fn took(draft: &Draft<'_>) -> String {
 }
 
 /// Moves the open attempt to the closed ones.
-fn record(draft: &mut Draft<'_>, attempt: &Attempt, result: &str, charged: bool, message: &str) {
+pub(super) fn record(
+    draft: &mut Draft<'_>,
+    attempt: &Attempt,
+    result: &str,
+    charged: bool,
+    message: &str,
+) {
     let mut message = message.to_owned();
     truncate(&mut message, RECORD_MESSAGE_LIMIT);
     draft.status.attempt = None;
@@ -393,7 +282,7 @@ fn record(draft: &mut Draft<'_>, attempt: &Attempt, result: &str, charged: bool,
     draft.status.attempts.drain(..surplus);
 }
 
-fn last_failure(cause: &Cause, reason: &str) -> LastFailure {
+pub(super) fn last_failure(cause: &Cause, reason: &str) -> LastFailure {
     let cut = |text: &str, limit| {
         let mut text = text.to_owned();
         truncate(&mut text, limit);

@@ -10,7 +10,10 @@ use crate::child::{Child, PodSettings, backstop_seconds};
 use crate::conditions::{self, Standing};
 use crate::facts::ChildJob;
 use crate::settings::Settings;
-use crate::{ledger, names, retry, work};
+use crate::{ledger, names, retry, size, work};
+
+/// Between two looks at a pod that does not start.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) struct Draft<'a> {
     pub(super) job: &'a EtlJob,
@@ -174,11 +177,13 @@ impl<'a> Draft<'a> {
     pub(super) fn wake_for_start(&mut self, attempt: &Attempt) {
         let explain = attempt.start_time + crate::facts::start_patience(self.job);
         let deadline = self.start_deadline(attempt);
-        self.wake_at(if self.now < explain {
-            explain.min(deadline)
+        // The reason may change, or come only later.
+        let look = if self.now < explain {
+            explain
         } else {
-            deadline
-        });
+            self.now + LOOK_AGAIN
+        };
+        self.wake_at(look.min(deadline).max(self.now));
     }
 
     pub(super) fn start_deadline(&self, attempt: &Attempt) -> Timestamp {
@@ -210,6 +215,7 @@ impl<'a> Draft<'a> {
             self.status.observed_generation = self.job.metadata.generation;
         }
         conditions::summarize(&mut self.status, self.job.spec.retry_policy.max_attempts);
+        size::fit(&mut self.status);
         let revision = self.revision();
         let status = (self.status != before).then(|| {
             self.status.revision = Some(revision);

@@ -18,6 +18,7 @@
 mod close;
 mod draft;
 mod open;
+mod settle;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use etl_contract::Category;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::child::{Child, GRACE_SECONDS};
+use crate::classify::Cause;
 use crate::conditions::Standing;
 use crate::facts::{ChildJob, Observed};
 use crate::settings::Settings;
@@ -215,17 +217,11 @@ fn stall(draft: &mut Draft<'_>, problems: &[SpecProblem]) {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ");
-    let failure = etl_api::LastFailure {
-        category: Category::InvalidSpec.as_str().to_owned(),
-        reason: "InvalidSpec".to_owned(),
-        message: message.clone(),
-        exit_code: None,
-        shard: None,
-        object: None,
-        hint: Some("correct the named fields, or make a new EtlJob".to_owned()),
-    };
+    let cause = Cause::seen(Category::InvalidSpec, message.clone())
+        .with_hint("correct the named fields, or make a new EtlJob");
+    let failure = close::last_failure(&cause, "InvalidSpec");
     if draft.status.last_failure.as_ref() != Some(&failure) {
-        draft.warn("InvalidSpec", message.clone());
+        draft.warn("InvalidSpec", failure.message.clone());
     }
     draft.status.last_failure = Some(failure);
     draft.stand(Standing {

@@ -1,11 +1,11 @@
 //! Rows 3 to 7, 10, 12 and 13: what becomes of the open attempt.
 
 use etl_api::{Attempt, Ending, EndingReason, Phase};
-use etl_contract::Category;
+use etl_contract::{Category, truncate};
 use jiff::{SignedDuration, Timestamp};
 
 use super::draft::Draft;
-use super::{GONE_PATIENCE, close};
+use super::{GONE_PATIENCE, close, settle};
 use crate::child::GRACE_SECONDS;
 use crate::classify::{self, Cause, Expected, Success};
 use crate::conditions::Standing;
@@ -15,7 +15,10 @@ use crate::facts::{ChildJob, ChildPod, JobState, Observed, Refusal};
 const DEADLINE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// Disruptions of one shard that one attempt survives.
-const DISRUPTIONS_LIMIT: usize = 5;
+const DISRUPTIONS_LIMIT: u32 = 5;
+
+/// Longest message of an ending, in bytes.
+const ENDING_MESSAGE_LIMIT: usize = 512;
 
 pub(super) fn decide(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed) {
     let Some(child) = seen.jobs.iter().find(|job| job.name == attempt.job_name) else {
@@ -27,19 +30,19 @@ pub(super) fn decide(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed) 
         (JobState::Succeeded, Some(pods)) => succeeded(draft, attempt, pods),
         // Not listed in this pass: the next one will.
         (JobState::Succeeded | JobState::Failed { .. }, None) => draft.wake_at(draft.now),
+        // Row 6. That somebody deletes the Job by now takes nothing from what
+        // its pods say.
+        (JobState::Failed { reason, message }, Some(pods)) if attempt.ending.is_none() => {
+            failed(draft, attempt, pods, reason, message);
+        }
         _ if attempt.ending.is_some() || child.deleting.is_some() => {
             ending(draft, attempt, child);
         }
-        // Row 6.
-        (JobState::Failed { reason, message }, Some(pods)) => {
-            let uid = draft.uid.clone();
-            let cause = classify::failure(pods, &expected(draft, attempt, &uid), reason, message);
-            close::failed(draft, attempt, cause);
+        (JobState::Failing { since, .. }, pods) => {
+            failing(draft, attempt, child, *since, pods.as_deref());
         }
-        // Its pods are being ended; the Job's own backstop bounds it.
-        (JobState::Failing, _) => draft.wake_at(draft.worker_deadline(attempt) + DEADLINE_SLACK),
         // Rows 10 and 12.
-        (JobState::Active, pods) => {
+        (JobState::Active | JobState::Failed { .. }, pods) => {
             active(
                 draft,
                 attempt,
@@ -48,6 +51,50 @@ pub(super) fn decide(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed) 
                 &seen.warnings,
             );
         }
+    }
+}
+
+/// Row 6.
+fn failed(
+    draft: &mut Draft<'_>,
+    attempt: &Attempt,
+    pods: &[ChildPod],
+    reason: &str,
+    message: &str,
+) {
+    let uid = draft.uid.clone();
+    let expected = expected(draft, attempt, &uid);
+    // A shard that saw the manifest knows better than those that failed.
+    if let Success::Complete(statistics, output) = classify::success(pods, &expected) {
+        close::complete(draft, attempt, statistics, output);
+    } else {
+        let cause = classify::failure(pods, &expected, reason, message);
+        close::failed(draft, attempt, cause);
+    }
+}
+
+/// Row 6 before its time: Kubernetes ends the other pods first. On a lost node
+/// that may take for ever, so the wait is bounded; what such a pod still does,
+/// the commit protocol survives.
+fn failing(
+    draft: &mut Draft<'_>,
+    attempt: &Attempt,
+    child: &ChildJob,
+    since: Option<Timestamp>,
+    pods: Option<&[ChildPod]>,
+) {
+    let since = since.unwrap_or(attempt.start_time);
+    let limit = since + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE;
+    match (&child.state, pods) {
+        (
+            JobState::Failing {
+                reason, message, ..
+            },
+            Some(pods),
+        ) if draft.now >= limit => {
+            failed(draft, attempt, pods, reason, message);
+        }
+        _ => draft.wake_at(limit.max(draft.now)),
     }
 }
 
@@ -66,8 +113,8 @@ fn succeeded(draft: &mut Draft<'_>, attempt: &Attempt, pods: &[ChildPod]) {
         Success::Complete(statistics, output) => {
             close::complete(draft, attempt, statistics, output);
         }
-        Success::NoManifest => close::no_manifest(draft, attempt),
-        Success::ReportLost => close::report_lost(draft, attempt),
+        Success::NoManifest => settle::no_manifest(draft, attempt),
+        Success::ReportLost => settle::report_lost(draft, attempt),
     }
 }
 
@@ -98,17 +145,20 @@ fn ending(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) {
     draft.wake_at(limit);
 }
 
-/// When a Job that does not go away is given up: its workers have stopped by
-/// then whatever happens, by their own deadline.
+/// When a Job that does not go away is given up: its first workers have stopped
+/// by then through their own deadline, and all had the time to obey.
 fn gone_limit(draft: &Draft<'_>, attempt: &Attempt) -> Timestamp {
-    draft.worker_deadline(attempt) + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE
+    let deadline = draft.worker_deadline(attempt);
+    let ending = attempt.ending.as_ref();
+    let last = ending.map_or(deadline, |ending| deadline.max(ending.since));
+    last + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE
 }
 
 fn cause_of(ending: &Ending) -> Cause {
     let (category, hint) = match ending.reason {
         EndingReason::DeadlineExceeded => (
             Category::DeadlineExceeded,
-            "raise spec.execution.activeDeadlineSeconds or parallelism",
+            "raise spec.execution.activeDeadlineSeconds",
         ),
         EndingReason::StartTimeout => (
             Category::StartTimeout,
@@ -173,12 +223,22 @@ fn intended(draft: &mut Draft<'_>, attempt: &Attempt, refusal: Option<&Refusal>)
             .with_hint("raise the quota or change the policy that is named");
             close::failed(draft, attempt, certain(cause));
         }
-        Some(Refusal::Forbidden(message)) => {
+        Some(Refusal::Failing(message)) if late => {
+            let cause = Cause::seen(
+                Category::StartTimeout,
+                format!("the API server could not create the Job: {message}"),
+            )
+            .with_hint("look at the API server and its admission webhooks");
+            close::failed(draft, attempt, cause);
+        }
+        Some(Refusal::Forbidden(message) | Refusal::Failing(message)) => {
             let text = format!("Job {} cannot be created: {message}", attempt.job_name);
             waiting(draft, "Rejected", text);
             draft.create(attempt);
             draft.wake_for_start(attempt);
         }
+        // Nobody tried: the operator was away.
+        None if late => close::not_tried(draft, attempt),
         None => {
             // The intent's time stays: the start deadline runs from there.
             draft.create(attempt);
@@ -231,21 +291,21 @@ fn active(
     draft.wake_at(deadline);
 }
 
-fn most_disrupted(pods: &[ChildPod]) -> Option<(u32, usize)> {
-    let disrupted: Vec<u32> = pods
-        .iter()
-        .filter(|pod| pod.disrupted.is_some())
-        .filter_map(|pod| pod.shard)
-        .collect();
-    disrupted
-        .iter()
+/// The shard with the most disruptions: those that Kubernetes counted on its
+/// newest pod, and those of its pods that are still to be seen.
+fn most_disrupted(pods: &[ChildPod]) -> Option<(u32, u32)> {
+    let shards = pods.iter().filter_map(|pod| pod.shard);
+    shards
         .map(|shard| {
-            (
-                *shard,
-                disrupted.iter().filter(|other| *other == shard).count(),
-            )
+            let own = || pods.iter().filter(|pod| pod.shard == Some(shard));
+            let counted = own()
+                .map(|pod| pod.replaced + u32::from(pod.disrupted.is_some()))
+                .max();
+            let seen = own().filter(|pod| pod.disrupted.is_some()).count();
+            let seen = u32::try_from(seen).unwrap_or(u32::MAX);
+            (shard, counted.unwrap_or(0).max(seen))
         })
-        .max_by_key(|(_, count)| *count)
+        .max_by_key(|(_, disruptions)| *disruptions)
 }
 
 /// Records that a pod runs, and by the uid which Job it was.
@@ -317,9 +377,11 @@ fn waiting(draft: &mut Draft<'_>, reason: &'static str, message: String) {
 /// Row 10: the reason is recorded before anything is deleted, so that it is
 /// still known when the Job is gone.
 fn end(draft: &mut Draft<'_>, attempt: &Attempt, reason: EndingReason, message: &str) {
+    let mut message = message.to_owned();
+    truncate(&mut message, ENDING_MESSAGE_LIMIT);
     let ending = Ending {
         reason,
-        message: message.to_owned(),
+        message: message.clone(),
         since: draft.now,
     };
     let open = Attempt {

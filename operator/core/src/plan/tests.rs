@@ -148,6 +148,7 @@ impl Subject {
             message: "because".into(),
             object: None,
             hint: None,
+            undecided: false,
         };
         self.failed(
             i32::from(category.exit_code()),
@@ -375,9 +376,10 @@ fn row_3_a_job_that_does_not_go_away_is_given_up_after_the_workers_own_deadline(
         jobs: vec![deleting],
         ..Observed::default()
     };
-    subject.pass(&seen, 2 + 3600 + 15 + 60 - 1);
+    // Its ending began a minute after the worker's own deadline.
+    subject.pass(&seen, 2 + 3660 + 15 + 60 - 1);
     assert_eq!(subject.failures(), 0);
-    subject.pass(&seen, 2 + 3600 + 15 + 60);
+    subject.pass(&seen, 2 + 3660 + 15 + 60);
     assert_eq!(subject.failures(), 1);
     assert!(
         subject
@@ -723,6 +725,86 @@ fn row_6_a_changed_source_starts_a_new_run_that_keeps_the_failures() {
     assert_eq!(pinned.reason(ConditionType::Failed), "NotRetryable");
 }
 
+fn failing(subject: &Subject, since: i64, category: Category) -> Observed {
+    let mut seen = subject.failed_as(category);
+    seen.jobs[0].state = JobState::Failing {
+        reason: "PodFailurePolicy".into(),
+        message: String::new(),
+        since: Some(at(since)),
+    };
+    seen
+}
+
+#[test]
+fn row_6_a_job_whose_pods_cannot_be_ended_is_waited_for_only_so_long() {
+    let mut subject = Subject::running();
+    let seen = failing(&subject, 5, Category::BadInput);
+    assert_eq!(subject.pass(&seen, 6).wake, Some(at(5 + 15 + 60)));
+    assert_eq!(subject.phase(), Phase::Running);
+    subject.pass(&seen, 80);
+    assert_eq!(subject.phase(), Phase::Failed);
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "BadInput"
+    );
+}
+
+#[test]
+fn row_6_a_shard_that_saw_the_manifest_knows_better_than_those_that_failed() {
+    let mut subject = Subject::running();
+    let mut seen = subject.failed_as(Category::Throttled);
+    let told = subject.pod(1, 0, complete());
+    seen.pods.as_mut().unwrap().push(told);
+    subject.pass(&seen, 5);
+    assert_eq!(subject.phase(), Phase::Complete);
+}
+
+#[test]
+fn row_6_a_worker_that_may_have_committed_is_looked_up() {
+    let mut subject = last_attempt();
+    let seen = subject.failed(
+        81,
+        Some(Outcome::Failed(Failure {
+            category: Category::Unavailable,
+            message: "no answer".into(),
+            object: None,
+            hint: None,
+            undecided: true,
+        })),
+    );
+    subject.pass(&seen, 5);
+    assert_eq!(subject.mode(), Some(Mode::Settle));
+}
+
+#[test]
+fn row_6_a_report_counts_although_somebody_deletes_the_finished_job() {
+    let mut subject = Subject::running();
+    let mut seen = subject.failed_as(Category::BadInput);
+    seen.jobs[0].deleting = Some(at(5));
+    subject.pass(&seen, 6);
+    assert_eq!(subject.phase(), Phase::Failed);
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "BadInput"
+    );
+}
+
+#[test]
+fn row_6_pods_stopped_by_the_jobs_own_deadline_are_late_not_disrupted() {
+    let mut subject = Subject::running();
+    let mut seen = subject.failed(143, None);
+    seen.jobs[0].state = JobState::Failed {
+        reason: "DeadlineExceeded".into(),
+        message: String::new(),
+    };
+    subject.pass(&seen, 5);
+    assert_eq!(subject.failures(), 1);
+    assert_eq!(
+        subject.status().last_failure.as_ref().unwrap().category,
+        "DeadlineExceeded"
+    );
+}
+
 #[test]
 fn row_7_a_job_that_is_gone_is_lost_only_when_a_live_read_says_so() {
     let mut subject = Subject::running();
@@ -967,6 +1049,43 @@ fn row_12_more_than_five_disruptions_of_one_shard_end_the_attempt() {
 }
 
 #[test]
+fn row_12_disruptions_whose_pods_are_gone_are_counted_by_kubernetes() {
+    let mut subject = Subject::running();
+    let seen = |replaced| Observed {
+        jobs: vec![ChildJob {
+            active: 1,
+            ..subject.child(JobState::Active)
+        }],
+        pods: Some(vec![ChildPod {
+            shard: Some(0),
+            replaced,
+            ..ChildPod::default()
+        }]),
+        ..Observed::default()
+    };
+    let (five, six) = (seen(5), seen(6));
+    subject.pass(&five, 5);
+    assert_eq!(subject.deletes(), 0);
+    subject.pass(&six, 6);
+    assert_eq!(subject.deletes(), 1);
+}
+
+#[test]
+fn row_12_why_a_pod_does_not_start_is_looked_at_again_and_again() {
+    let mut subject = Subject::started();
+    let seen = Observed {
+        jobs: vec![ChildJob {
+            active: 1,
+            ..subject.child(JobState::Active)
+        }],
+        pods: Some(vec![]),
+        ..Observed::default()
+    };
+    assert_eq!(subject.pass(&seen, 20).wake, Some(at(50)));
+    assert_eq!(subject.pass(&seen, 590).wake, Some(at(600)));
+}
+
+#[test]
 fn row_13_an_intended_job_that_is_not_there_is_created_again_under_its_name() {
     let mut subject = Subject::started();
     let name = subject.creates();
@@ -1007,6 +1126,39 @@ fn row_13_refusals_are_told_apart() {
     assert_eq!(
         forbidden.status().last_failure.as_ref().unwrap().category,
         "Rejected"
+    );
+}
+
+#[test]
+fn row_13_a_create_that_keeps_failing_is_shown_and_ends_with_the_time_to_start() {
+    let mut subject = Subject::started();
+    let seen = Observed {
+        refusal: Some(Refusal::Failing("webhook is away".into())),
+        ..Observed::default()
+    };
+    subject.pass(&seen, 1);
+    let conditions = &subject.status().conditions;
+    assert!(
+        conditions
+            .iter()
+            .any(|c| c.message.contains("webhook is away"))
+    );
+    assert_eq!(subject.creates().len(), 1);
+    subject.pass(&seen, 600);
+    let failure = subject.status().last_failure.clone().unwrap();
+    assert_eq!(failure.category, "StartTimeout");
+    assert!(failure.message.contains("webhook is away"));
+}
+
+#[test]
+fn row_13_an_intent_that_nobody_tried_in_time_costs_nothing() {
+    let mut subject = last_attempt();
+    subject.pass(&Observed::default(), 700);
+    assert_eq!((subject.attempt(), subject.failures()), (2, 0));
+    assert_eq!(subject.creates().len(), 1);
+    assert_eq!(
+        subject.status().attempt.as_ref().unwrap().start_time,
+        at(700)
     );
 }
 
@@ -1085,6 +1237,7 @@ fn the_largest_status_stays_below_eight_kibibytes() {
             message: "m".repeat(3000),
             object: Some(format!("s3://b/{}", "k".repeat(1024))),
             hint: Some("h".repeat(2000)),
+            undecided: false,
         };
         let seen = subject.failed(
             i32::from(category.exit_code()),
@@ -1093,7 +1246,40 @@ fn the_largest_status_stays_below_eight_kibibytes() {
         subject.pass(&seen, now + 1);
         now += 100_000;
     }
+    // And it is being ended for a reason that Kubernetes tells at length.
+    subject.pass(&Observed::default(), now);
+    let waiting = ChildPod {
+        waiting: Some("w".repeat(9000)),
+        ..ChildPod::default()
+    };
+    let seen = Observed {
+        jobs: vec![subject.child(JobState::Active)],
+        pods: Some(vec![waiting]),
+        ..Observed::default()
+    };
+    subject.pass(&seen, now + 1000);
+    assert!(subject.status().attempt.as_ref().unwrap().ending.is_some());
     let size = serde_json::to_string(subject.status()).unwrap().len();
+    assert!(size <= 8192, "{size}");
+
+    let seen = subject.succeeded(Some(Outcome::Complete {
+        statistics: Statistics::default(),
+        output: OutputLocation {
+            manifest_uri: format!("s3://b/{}/_etl/m", "€".repeat(1100)),
+            first_object_uri: Some(format!("s3://b/{}", "€".repeat(1100))),
+        },
+    }));
+    subject.pass(&seen, now + 1001);
+    assert_eq!(subject.phase(), Phase::Complete);
+    let size = serde_json::to_string(subject.status()).unwrap().len();
+    assert!(size <= 8192, "{size}");
+
+    let globs = vec!["[".repeat(511); 32];
+    let mut invalid = Subject::new(json!({
+        "source": {"uri": "s3://raw/in/", "include": globs, "exclude": globs}
+    }));
+    invalid.pass(&Observed::default(), 0);
+    let size = serde_json::to_string(invalid.status()).unwrap().len();
     assert!(size <= 8192, "{size}");
 }
 
@@ -1106,6 +1292,9 @@ enum Happening {
     Fails(usize),
     Lost,
     Gone,
+    Failing(usize),
+    Deleting,
+    Refused,
 }
 
 fn happenings() -> impl Strategy<Value = Vec<(Happening, i64)>> {
@@ -1116,6 +1305,9 @@ fn happenings() -> impl Strategy<Value = Vec<(Happening, i64)>> {
         (0..Category::ALL.len()).prop_map(Happening::Fails),
         Just(Happening::Lost),
         Just(Happening::Gone),
+        (0..Category::ALL.len()).prop_map(Happening::Failing),
+        Just(Happening::Deleting),
+        Just(Happening::Refused),
     ];
     prop::collection::vec((one, 0i64..5000), 1..40)
 }
@@ -1149,6 +1341,20 @@ fn happen(subject: &Subject, happening: &Happening) -> Observed {
         Happening::Fails(index) => subject.failed_as(Category::ALL[*index]),
         Happening::Lost => subject.lost(),
         Happening::Gone => subject.gone(),
+        Happening::Failing(index) => failing(subject, 0, Category::ALL[*index]),
+        Happening::Deleting => Observed {
+            jobs: vec![ChildJob {
+                deleting: Some(at(0)),
+                active: 1,
+                ..subject.child(JobState::Active)
+            }],
+            pods: Some(vec![]),
+            ..Observed::default()
+        },
+        Happening::Refused => Observed {
+            refusal: Some(Refusal::Forbidden("exceeded quota".into())),
+            ..Observed::default()
+        },
     }
 }
 

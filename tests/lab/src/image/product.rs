@@ -41,9 +41,13 @@ impl Profile {
     fn selection(self) -> &'static [&'static str] {
         match self {
             Self::Dev => &["--workspace", "--all-targets"],
-            Self::Release => {
-                &["--bins", "--package", "etl-operator", "--package", "etl-worker"]
-            }
+            Self::Release => &[
+                "--bins",
+                "--package",
+                "etl-operator",
+                "--package",
+                "etl-worker",
+            ],
         }
     }
 
