@@ -27,9 +27,9 @@ so that "unset" has one spelling.
 - name: ETL_WORKER_IMAGE
   value: {{ include "etl-operator.image" (dict "root" $ "image" .image "registry" $.Values.image.registry) | quote }}
 - name: ETL_WORKER_IMAGE_PULL_POLICY
-  value: {{ .image.pullPolicy }}
+  value: {{ .image.pullPolicy | quote }}
 - name: ETL_WORKER_SERVICE_ACCOUNT
-  value: {{ .serviceAccount.name }}
+  value: {{ .serviceAccount.name | quote }}
 {{- if .resources }}
 - name: ETL_WORKER_RESOURCES
   value: {{ include "etl-operator.resourcesJson" .resources | quote }}
@@ -64,16 +64,16 @@ so that "unset" has one spelling.
 -}}
 {{- range $vars }}
 {{- if index . 1 }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   value: {{ index . 1 | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.ledger.credentialsSecretName }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
-- name: {{ $key }}
+- name: {{ $key | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $.Values.ledger.credentialsSecretName }}
+      name: {{ $.Values.ledger.credentialsSecretName | quote }}
       key: {{ $key }}
 {{- end }}
 {{- end }}

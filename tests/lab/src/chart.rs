@@ -140,4 +140,32 @@ mod tests {
             json!({"worker": {"a": 1, "b": 3}, "list": [4], "new": true})
         );
     }
+
+    #[test]
+    fn templates_quote_what_could_be_a_name_of_digits() {
+        let folder = repository().join("charts/etl-operator/templates");
+        let keys = ["name", "namespace", "value", "instance"];
+        let (mut quoted, mut bare) = (0, Vec::new());
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            for line in text.lines().map(str::trim) {
+                let line = line.trim_start_matches("- ");
+                let Some((key, value)) = line.split_once(": {{") else {
+                    continue;
+                };
+                // A label's prefix does not matter.
+                let key = key.rsplit('/').next().unwrap_or(key);
+                if !keys.contains(&key) && !key.ends_with("Name") {
+                    continue;
+                }
+                if value.ends_with("quote }}") {
+                    quoted += 1;
+                } else {
+                    bare.push(line.to_owned());
+                }
+            }
+        }
+        assert_eq!(bare, Vec::<String>::new());
+        assert!(quoted > 20, "{quoted}");
+    }
 }
