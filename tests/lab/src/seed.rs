@@ -117,3 +117,87 @@ fn ledger_table() -> Value {
         ],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::repository;
+
+    fn text(path: &str) -> String {
+        std::fs::read_to_string(repository().join(path)).expect("the file is there")
+    }
+
+    /// What a CloudFormation template says of key, attributes and indexes, line
+    /// by line.
+    fn template(table: &Value) -> Vec<String> {
+        let entry = |entry: &Value, kind: &str| {
+            let (name, value) = (&entry["AttributeName"], &entry[kind]);
+            let (name, value) = (name.as_str().unwrap(), value.as_str().unwrap());
+            format!("- {{ AttributeName: {name}, {kind}: {value} }}")
+        };
+        let entries = |list: &Value, kind: &str| {
+            let list = list.as_array().unwrap();
+            list.iter().map(|e| entry(e, kind)).collect::<Vec<_>>()
+        };
+        let mode = table["BillingMode"].as_str().unwrap();
+        let mut lines = vec![format!("BillingMode: {mode}")];
+        lines.push("AttributeDefinitions:".into());
+        lines.extend(entries(&table["AttributeDefinitions"], "AttributeType"));
+        lines.push("KeySchema:".into());
+        lines.extend(entries(&table["KeySchema"], "KeyType"));
+        lines.push("GlobalSecondaryIndexes:".into());
+        for index in table["GlobalSecondaryIndexes"].as_array().unwrap() {
+            let name = index["IndexName"].as_str().unwrap();
+            let projection = index["Projection"]["ProjectionType"].as_str().unwrap();
+            lines.push(format!("- IndexName: {name}"));
+            lines.push("KeySchema:".into());
+            lines.extend(entries(&index["KeySchema"], "KeyType"));
+            lines.push(format!("Projection: {{ ProjectionType: {projection} }}"));
+        }
+        lines
+    }
+
+    /// The lines of `text` from the billing mode to the last projection.
+    fn heart(text: &str) -> Vec<String> {
+        let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        let first = lines.iter().position(|l| l.starts_with("BillingMode:"));
+        let last = lines.iter().rposition(|l| l.starts_with("Projection:"));
+        lines[first.expect("a first line")..=last.expect("a last line")].to_vec()
+    }
+
+    #[test]
+    fn the_table_of_the_lab_is_the_one_that_people_are_told_to_make() {
+        let expected = template(&ledger_table());
+        for path in ["infra/ledger.yaml", "docs/ledger.md"] {
+            assert_eq!(heart(&text(path)), expected, "{path}");
+        }
+        let default = format!("Default: {LEDGER_TABLE}");
+        assert!(
+            text("infra/ledger.yaml")
+                .lines()
+                .any(|l| l.trim() == default)
+        );
+    }
+
+    #[test]
+    fn the_documentation_lists_the_indexes_of_the_table() {
+        let docs = text("docs/ledger.md");
+        let listed: Vec<Vec<&str>> = docs
+            .lines()
+            .filter(|line| line.starts_with("| `") && line.contains("-index`"))
+            .map(|line| line.split('`').skip(1).step_by(2).collect())
+            .collect();
+        let table = ledger_table();
+        let indexes = table["GlobalSecondaryIndexes"].as_array().unwrap();
+        let made: Vec<Vec<&str>> = indexes
+            .iter()
+            .map(|index| {
+                let keys = index["KeySchema"].as_array().unwrap();
+                let names = keys.iter().map(|key| &key["AttributeName"]);
+                let all = std::iter::once(&index["IndexName"]).chain(names);
+                all.map(|name| name.as_str().unwrap()).collect()
+            })
+            .collect();
+        assert_eq!(listed, made);
+    }
+}
