@@ -171,6 +171,42 @@ fn an_interrupt_stops_the_workers_and_cancels_the_row() {
 }
 
 #[test]
+fn a_run_that_ends_while_it_is_interrupted_has_its_own_end() {
+    let scene = Scene::fake("");
+    scene.on_attempt(1, "when_told_to_stop 'completes 5'");
+    let called = scene.interrupt_when("waits-0", &["-o", "json"]);
+    assert_eq!(called.code, 130, "{}", called.stderr);
+    assert_eq!(called.status()["phase"], "Complete");
+    assert_eq!(called.status()["statistics"]["rowsWritten"], 5);
+    let rows = scene.ledger();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["processing_status"], "COMPLETED");
+
+    let scene = Scene::fake("");
+    scene.on_attempt(1, "when_told_to_stop 'fails BadInput 65'");
+    let called = scene.interrupt_when("waits-0", &["-o", "json"]);
+    assert_eq!(called.code, 130, "{}", called.stderr);
+    assert_eq!(called.status()["lastFailure"]["category"], "BadInput");
+    assert_eq!(scene.ledger()[0]["processing_status"], "FAILED");
+}
+
+#[test]
+fn workers_at_once_divide_the_memory() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for workers in [1, 2] {
+        let scene = Scene::fake(&format!("execution: {{parallelism: {workers}}}"));
+        scene.on_attempt(1, "echo $4 >$folder/share-$shard; completes 1");
+        let called = scene.run(&[]);
+        assert_eq!(called.code, 0, "{}", called.stderr);
+        let expected = format!("--memory-shares={}\n", cores.min(workers));
+        for shard in 0..workers {
+            let share = fs::read_to_string(scene.path(&format!("share-{shard}"))).unwrap();
+            assert_eq!(share, expected);
+        }
+    }
+}
+
+#[test]
 fn all_jobs_of_all_files_are_run_and_one_failure_is_enough_for_exit_code_1() {
     let scene = Scene::fake("");
     let other = Scene::fake("");
@@ -232,11 +268,13 @@ fn a_ledger_that_cannot_be_written_delays_no_work() {
 
 #[test]
 fn fields_without_meaning_here_are_named() {
-    let scene = Scene::fake("worker: {serviceAccountName: etl}");
+    let scene = Scene::fake("worker: {serviceAccountName: etl, resources: {limits: {cpu: 1}}}");
     scene.on_attempt(1, "completes 1");
     let called = scene.call(&[]);
-    let note = "note: spec.worker.serviceAccountName means nothing in a local run";
-    assert!(called.stderr.contains(note), "{}", called.stderr);
+    for path in ["serviceAccountName", "resources.limits.cpu"] {
+        let note = format!("note: spec.worker.{path} means nothing in a local run");
+        assert!(called.stderr.contains(&note), "{}", called.stderr);
+    }
 }
 
 #[test]

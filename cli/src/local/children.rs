@@ -54,8 +54,8 @@ struct Job {
     program: PathBuf,
     order: String,
     shards: Vec<Shard>,
-    /// A final exit code was seen.
-    failing: bool,
+    /// When a final exit code was seen.
+    failing: Option<Timestamp>,
     deleting: Option<Timestamp>,
     kill_at: Option<Instant>,
 }
@@ -116,7 +116,7 @@ impl Children {
             program: PathBuf::from(&child.pod.image),
             order: child.order.to_json(),
             shards: (0..child.order.shards).map(shard).collect(),
-            failing: false,
+            failing: None,
             deleting: None,
             kill_at: None,
         });
@@ -188,7 +188,7 @@ impl Children {
     }
 
     /// A process ended.
-    pub fn ended(&mut self, id: ProcessId) -> Option<LastWords> {
+    pub fn ended(&mut self, id: ProcessId, now: Timestamp) -> Option<LastWords> {
         let (index, place) = self.position(id)?;
         let job = &mut self.jobs[index];
         let state = std::mem::replace(&mut job.shards[place].state, State::Dropped);
@@ -207,8 +207,8 @@ impl Children {
         });
         let is_final = Category::final_exit_codes().contains(&end.exit_code);
         job.shards[place].state = State::Ended(end);
-        if is_final && !job.failing {
-            job.failing = true;
+        if is_final && job.failing.is_none() {
+            job.failing = Some(now);
             job.stop(self.grace);
         }
         self.sweep();
@@ -253,6 +253,7 @@ impl Children {
                     order,
                     shard: shard.number,
                     files: &files,
+                    memory_shares: self.slots,
                     verbose: self.verbose,
                 };
                 self.started += 1;
@@ -325,16 +326,20 @@ impl Job {
     fn state(&self) -> JobState {
         let succeeded =
             |shard: &Shard| matches!(&shard.state, State::Ended(end) if end.exit_code == 0);
-        let failed = |reason: &str| JobState::Failed {
-            reason: reason.to_owned(),
-            message: "workers failed".to_owned(),
+        let reason = match self.failing {
+            Some(_) => "PodFailurePolicy",
+            None => "FailedIndexes",
         };
+        let (reason, message) = (reason.to_owned(), "workers failed".to_owned());
         match (self.is_over(), self.failing) {
-            (false, false) => JobState::Active,
-            (false, true) => JobState::Failing,
+            (false, None) => JobState::Active,
+            (false, since) => JobState::Failing {
+                reason,
+                message,
+                since,
+            },
             (true, _) if self.shards.iter().all(succeeded) => JobState::Succeeded,
-            (true, true) => failed("PodFailurePolicy"),
-            (true, false) => failed("FailedIndexes"),
+            (true, _) => JobState::Failed { reason, message },
         }
     }
 

@@ -6,8 +6,8 @@
 
 mod children;
 mod clock;
+mod fields;
 mod ledger;
-mod memory;
 mod process;
 mod show;
 mod signals;
@@ -22,12 +22,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use etl_api::{ConditionType, EtlJob, EtlJobSpec, ResourceList, Resources};
+use etl_api::{ConditionType, EtlJob, EtlJobStatus};
 use etl_contract::Storage;
-use etl_core::{Action, Plan, Reach, Settings, WorkerDefaults, conditions, plan};
+use etl_core::{Action, Plan, Reach, Settings, WorkerDefaults, conditions};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use tempfile::TempDir;
 
@@ -84,7 +83,8 @@ pub struct Runner {
 pub struct Ended {
     /// The job with its status.
     pub job: EtlJob,
-    /// Whether somebody stopped the runner before the job's end.
+    /// Whether somebody told the runner to stop. The job may have reached its end
+    /// in that moment all the same.
     pub interrupted: bool,
 }
 
@@ -119,9 +119,9 @@ impl Runner {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let shards = usize::try_from(job.spec.execution.parallelism).unwrap_or(usize::MAX);
         let slots = shards.min(cores);
-        let settings = self.settings(slots);
+        let settings = self.settings();
         let mut show = Show::new(job.name_any(), self.setup.verbose);
-        for path in without_meaning(&job.spec) {
+        for path in fields::without_meaning(&job.spec) {
             show.say(&format!("note: {path} means nothing in a local run"));
         }
         let place = Place {
@@ -133,17 +133,11 @@ impl Runner {
         let mut children = Children::new(place, self.sender.clone());
         loop {
             children.enforce();
-            let status = job.status.as_ref();
-            let open = status.and_then(|status| status.attempt.as_ref());
-            let seen = children.observed(
-                open.map(|attempt| attempt.job_name.as_str()),
-                self.mirrored_revision,
-            );
-            let plan = plan(&job, &seen, &settings, self.clock.now());
+            let plan = self.plan(&job, &children, &settings);
             let wake = plan.wake;
             let quiet = plan.status.is_none() && plan.actions.is_empty();
             self.act(&mut job, plan, &mut children, &settings, &show)?;
-            if is_over(&job) {
+            if job.status.as_ref().is_some_and(is_over) {
                 return Ok(Ended {
                     job,
                     interrupted: false,
@@ -153,7 +147,7 @@ impl Runner {
             // server would be.
             if quiet && self.wait(wake, &mut children, &mut show) {
                 self.stop(&mut children, &show);
-                self.record_interruption(&job, &settings, &show);
+                self.conclude(&mut job, &mut children, &settings, &show)?;
                 return Ok(Ended {
                     job,
                     interrupted: true,
@@ -162,22 +156,22 @@ impl Runner {
         }
     }
 
-    fn settings(&self, slots: usize) -> Settings {
-        let memory = memory::share_bytes(slots).map(|bytes| Resources {
-            requests: None,
-            limits: Some(ResourceList {
-                memory: Some(IntOrString::String(bytes.to_string())),
-                ..ResourceList::default()
-            }),
-        });
+    fn plan(&self, job: &EtlJob, children: &Children, settings: &Settings) -> Plan {
+        let status = job.status.as_ref();
+        let open = status.and_then(|status| status.attempt.as_ref());
+        let seen = children.observed(
+            open.map(|attempt| attempt.job_name.as_str()),
+            self.mirrored_revision,
+        );
+        etl_core::plan(job, &seen, settings, self.clock.now())
+    }
+
+    fn settings(&self) -> Settings {
         Settings {
             cluster: CLUSTER.to_owned(),
             worker_image: self.setup.worker.display().to_string(),
             image_pull_policy: None,
-            worker: WorkerDefaults {
-                resources: memory,
-                ..WorkerDefaults::default()
-            },
+            worker: WorkerDefaults::default(),
             storage: self.setup.storage.clone(),
             reach: Reach::Local,
             ledger: true,
@@ -251,7 +245,7 @@ impl Runner {
                     show.progress(children.counters());
                 }
                 Message::Ended(id) => {
-                    if let Some(words) = children.ended(id) {
+                    if let Some(words) = children.ended(id, self.clock.now()) {
                         let log = if words.log.is_empty() {
                             "nothing"
                         } else {
@@ -281,7 +275,7 @@ impl Runner {
                 .messages
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
             {
-                Ok(Message::Ended(id)) => drop(children.ended(id)),
+                Ok(Message::Ended(id)) => drop(children.ended(id, self.clock.now())),
                 Ok(Message::Interrupted) => children.kill(),
                 Ok(Message::Progress(..)) => {}
                 Err(_) => children.enforce(),
@@ -300,6 +294,23 @@ impl Runner {
             }
             Err(error) => show.say(&format!("warning: {error}")),
         }
+    }
+
+    /// The last look at an interrupted run: what its workers reported while they
+    /// were told to stop may be its end. Nothing else is begun.
+    fn conclude(
+        &mut self,
+        job: &mut EtlJob,
+        children: &mut Children,
+        settings: &Settings,
+        show: &Show,
+    ) -> Result<(), RunError> {
+        let plan = self.plan(job, children, settings);
+        if plan.status.as_ref().is_some_and(is_over) {
+            return self.act(job, plan, children, settings, show);
+        }
+        self.record_interruption(job, settings, show);
+        Ok(())
     }
 
     /// Nobody goes on with an interrupted run: for the ledger it is like one
@@ -323,40 +334,8 @@ fn admit(job: &mut EtlJob, now: Timestamp) -> Result<(), getrandom::Error> {
 }
 
 /// Whether nothing more happens: the run ended, or none could be opened.
-fn is_over(job: &EtlJob) -> bool {
-    job.status.as_ref().is_some_and(|status| {
-        status
-            .run
-            .as_ref()
-            .is_some_and(|run| run.completion_time.is_some())
-            || conditions::is_true(status, ConditionType::Stalled)
-    })
-}
-
-/// Fields that say something about pods and objects, of which there are none.
-fn without_meaning(spec: &EtlJobSpec) -> Vec<&'static str> {
-    let worker = &spec.worker;
-    [
-        (
-            "spec.worker.serviceAccountName",
-            worker.service_account_name.is_some(),
-        ),
-        ("spec.worker.nodeSelector", !worker.node_selector.is_empty()),
-        ("spec.worker.tolerations", !worker.tolerations.is_empty()),
-        (
-            "spec.worker.priorityClassName",
-            worker.priority_class_name.is_some(),
-        ),
-        (
-            "spec.worker.credentialsSecretName",
-            worker.credentials_secret_name.is_some(),
-        ),
-        (
-            "spec.ttlSecondsAfterFinished",
-            spec.ttl_seconds_after_finished.is_some(),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(path, given)| given.then_some(path))
-    .collect()
+fn is_over(status: &EtlJobStatus) -> bool {
+    let run = status.run.as_ref();
+    run.is_some_and(|run| run.completion_time.is_some())
+        || conditions::is_true(status, ConditionType::Stalled)
 }

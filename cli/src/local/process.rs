@@ -69,6 +69,8 @@ pub struct Start<'a> {
     pub shard: u32,
     /// Path, without suffix, of the files that belong to it.
     pub files: &'a Path,
+    /// Most workers at once, among which the memory is divided.
+    pub memory_shares: usize,
     /// Pass its log through instead of keeping it in a file.
     pub verbose: bool,
 }
@@ -99,6 +101,7 @@ impl Process {
         command
             .args(["--progress", "--termination-log"])
             .arg(&report)
+            .arg(format!("--memory-shares={}", start.memory_shares))
             .env(WORK_ORDER_ENV, start.order)
             .env(SHARD_ENV, start.shard.to_string())
             .env("ETL_LOG_FORMAT", "text")

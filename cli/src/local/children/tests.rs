@@ -11,6 +11,9 @@ use super::*;
 /// No wait of these tests takes as long, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// When everything happens.
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 struct Scene {
     folder: TempDir,
     children: Children,
@@ -64,7 +67,7 @@ impl Scene {
             .enforce_at()
             .map(|at| at.saturating_duration_since(Instant::now()));
         match self.messages.recv_timeout(due.unwrap_or(PATIENCE)) {
-            Ok(Message::Ended(id)) => drop(self.children.ended(id)),
+            Ok(Message::Ended(id)) => drop(self.children.ended(id, NOW)),
             Ok(Message::Progress(id, counters)) => self.children.progressed(id, counters),
             Ok(Message::Interrupted) => unreachable!("no signals are received here"),
             Err(_) if due.is_some() => self.children.enforce(),
@@ -133,7 +136,10 @@ fn a_final_exit_code_ends_the_other_shards() {
     while scene.job().state == JobState::Active {
         scene.step();
     }
-    assert_eq!(scene.job().state, JobState::Failing);
+    let JobState::Failing { since, .. } = scene.job().state else {
+        panic!("{:?}", scene.job())
+    };
+    assert_eq!(since, Some(NOW));
     let end = scene.run_to_the_end();
     assert!(matches!(end, JobState::Failed { reason, .. } if reason == "PodFailurePolicy"));
     assert_eq!(scene.exit_codes(), [Some(85), Some(65)]);
@@ -241,7 +247,7 @@ fn an_end_without_a_report_shows_the_end_of_the_log() {
     );
     let words = loop {
         if let Ok(Message::Ended(id)) = scene.messages.recv_timeout(PATIENCE) {
-            break scene.children.ended(id);
+            break scene.children.ended(id, NOW);
         }
     };
     let words = words.unwrap();
