@@ -139,7 +139,8 @@ fn of_store(error: &StoreError) -> Failure {
         Kind::AccessDenied => Category::AccessDenied,
         Kind::Throttled => Category::Throttled,
         Kind::Conflict | Kind::Unavailable | Kind::Unknown => Category::Unavailable,
-        Kind::Unsupported => Category::InvalidSpec,
+        Kind::Unsupported | Kind::WrongRegion | Kind::BadAttribute => Category::InvalidSpec,
+        Kind::Archived => Category::UnsupportedInput,
         Kind::Stopped(stop) => return of_stop(stop),
         Kind::PreconditionFailed | Kind::Other => Category::Internal,
     };
@@ -147,6 +148,16 @@ fn of_store(error: &StoreError) -> Failure {
     match error.kind() {
         Kind::NoBucket => {
             told.hint("make the EtlJob again once the bucket is there, or one with another URI")
+        }
+        Kind::Archived => {
+            told.hint("restore the object from its archive and make the EtlJob again")
+        }
+        Kind::WrongRegion => told.hint(
+            "set the bucket's region at installation (aws.region), or AWS_REGION for a local run, \
+             and make the EtlJob again",
+        ),
+        Kind::BadAttribute => {
+            told.hint("make an EtlJob with another output.storageClass or other output.tags")
         }
         Kind::AccessDenied => told.hint(ACCESS_HINT),
         Kind::Throttled => told.hint(THROTTLED_HINT),
@@ -323,6 +334,15 @@ mod tests {
                 Category::SourceNotFound,
             ),
             (Error::Store(store(Kind::Unknown)), Category::Unavailable),
+            (source(Kind::Archived), Category::UnsupportedInput),
+            (
+                Error::Store(store(Kind::WrongRegion)),
+                Category::InvalidSpec,
+            ),
+            (
+                Error::Store(store(Kind::BadAttribute)),
+                Category::InvalidSpec,
+            ),
             (Error::Stopped(Stop::Deadline), Category::DeadlineExceeded),
             (Error::Internal("x".into()), Category::Internal),
         ] {
@@ -392,6 +412,9 @@ mod tests {
             Error::Plan(same_output(false)),
             Error::Plan(PlanError::Store(store(Kind::NoBucket))),
             Error::Store(store(Kind::NoBucket)),
+            Error::Store(store(Kind::WrongRegion)),
+            Error::Store(store(Kind::BadAttribute)),
+            source(Kind::Archived),
             Error::Store(store(Kind::AccessDenied)),
             Error::Store(store(Kind::Throttled)),
             Error::Store(store(Kind::Unavailable)),

@@ -25,8 +25,15 @@ pub enum Kind {
     Unavailable,
     /// A write may or may not have taken effect: look before deciding.
     Unknown,
-    /// The store does not offer what was asked (versions, conditional writes).
+    /// The store does not offer what was asked (versions, conditional writes, a
+    /// key to encrypt with).
     Unsupported,
+    /// The object is in an archive and has to be restored before it is read.
+    Archived,
+    /// The bucket is in another region than the client is set to.
+    WrongRegion,
+    /// The store does not know the storage class, or takes none of these tags.
+    BadAttribute,
     /// This process may no longer use the store.
     Stopped(Stop),
     /// Anything else.
@@ -43,6 +50,9 @@ impl Kind {
             | Kind::PreconditionFailed
             | Kind::AccessDenied
             | Kind::Unsupported
+            | Kind::Archived
+            | Kind::WrongRegion
+            | Kind::BadAttribute
             | Kind::Stopped(_)
             | Kind::Other => false,
         }

@@ -7,6 +7,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use crate::store::error::root_cause;
 use crate::store::{Kind, StoreError};
 
+/// Header by which S3 names the region of a bucket that is elsewhere.
+const BUCKET_REGION: &str = "x-amz-bucket-region";
+
 /// Whether a request whose answer is missing may have changed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -33,11 +36,15 @@ where
     let (kind, detail) = match &error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
-            let code = context.err().code();
-            (
-                by_code(code, status, lost),
-                describe(code, context.err().message(), status),
-            )
+            let (code, message) = (context.err().code(), context.err().message());
+            let kind = by_code(code, message, status, lost);
+            let detail = describe(code, message, status);
+            match context.raw().headers().get(BUCKET_REGION) {
+                Some(region) if kind == Kind::WrongRegion => {
+                    (kind, format!("{detail} (it is in {region})"))
+                }
+                _ => (kind, detail),
+            }
         }
         SdkError::TimeoutError(_) => (lost, "no answer in time".to_owned()),
         SdkError::DispatchFailure(failure) => {
@@ -64,6 +71,7 @@ fn describe(code: Option<&str>, message: Option<&str>, status: u16) -> String {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         (None, _) => match status {
+            301 => "the bucket is in another region".to_owned(),
             403 => "access denied".to_owned(),
             404 => "there is no such object".to_owned(),
             412 => "the object is not the expected one".to_owned(),
@@ -72,11 +80,19 @@ fn describe(code: Option<&str>, message: Option<&str>, status: u16) -> String {
     }
 }
 
-fn by_code(code: Option<&str>, status: u16, lost: Kind) -> Kind {
+fn by_code(code: Option<&str>, message: Option<&str>, status: u16, lost: Kind) -> Kind {
     match code {
         Some("NoSuchBucket") => Kind::NoBucket,
         Some("NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" | "NotFound") => Kind::NotFound,
         Some("PreconditionFailed") => Kind::PreconditionFailed,
+        Some("InvalidObjectState") => Kind::Archived,
+        Some("PermanentRedirect" | "IllegalLocationConstraintException") => Kind::WrongRegion,
+        // Said of a signature for another region, and of one without a key.
+        Some("AuthorizationHeaderMalformed") => match message {
+            Some(message) if message.contains("region") => Kind::WrongRegion,
+            _ => Kind::AccessDenied,
+        },
+        Some("InvalidStorageClass" | "InvalidTag") => Kind::BadAttribute,
         Some("ConditionalRequestConflict" | "OperationAborted") => Kind::Conflict,
         Some(
             "AccessDenied"
@@ -102,13 +118,14 @@ fn by_code(code: Option<&str>, status: u16, lost: Kind) -> Kind {
             | "RequestLimitExceeded"
             | "BandwidthLimitExceeded",
         ) => Kind::Throttled,
-        Some("NotImplemented") => Kind::Unsupported,
+        Some("NotImplemented" | "KMS.NotFoundException") => Kind::Unsupported,
         _ => by_status(status, lost),
     }
 }
 
 fn by_status(status: u16, lost: Kind) -> Kind {
     match status {
+        301 => Kind::WrongRegion,
         401 | 403 => Kind::AccessDenied,
         404 => Kind::NotFound,
         409 => Kind::Conflict,
@@ -138,13 +155,24 @@ mod tests {
             (Some("ExpiredToken"), 400, Kind::AccessDenied),
             (Some("SlowDown"), 503, Kind::Throttled),
             (Some("NotImplemented"), 501, Kind::Unsupported),
+            (Some("KMS.NotFoundException"), 400, Kind::Unsupported),
+            (Some("InvalidObjectState"), 403, Kind::Archived),
+            (Some("PermanentRedirect"), 301, Kind::WrongRegion),
+            (
+                Some("IllegalLocationConstraintException"),
+                400,
+                Kind::WrongRegion,
+            ),
+            (Some("InvalidStorageClass"), 400, Kind::BadAttribute),
+            (Some("InvalidTag"), 400, Kind::BadAttribute),
             (Some("InvalidArgument"), 400, Kind::Other),
+            (None, 301, Kind::WrongRegion),
             (None, 404, Kind::NotFound),
             (None, 403, Kind::AccessDenied),
             (None, 412, Kind::PreconditionFailed),
         ] {
             assert_eq!(
-                by_code(code, status, Kind::Unknown),
+                by_code(code, None, status, Kind::Unknown),
                 kind,
                 "{code:?} {status}"
             );
@@ -152,17 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn a_malformed_signature_is_one_for_another_region_or_none_at_all() {
+        let region = "the region 'us-east-1' is wrong; expecting 'eu-west-1'";
+        let key = "a non-empty Access Key (AKID) must be provided in the credential";
+        for (message, kind) in [(region, Kind::WrongRegion), (key, Kind::AccessDenied)] {
+            let code = Some("AuthorizationHeaderMalformed");
+            assert_eq!(by_code(code, Some(message), 400, Kind::Unknown), kind);
+        }
+    }
+
+    #[test]
     fn a_server_error_on_a_write_leaves_its_effect_open() {
         assert_eq!(
-            by_code(Some("InternalError"), 500, Kind::Unknown),
+            by_code(Some("InternalError"), None, 500, Kind::Unknown),
             Kind::Unknown
         );
         assert_eq!(
-            by_code(Some("InternalError"), 200, Kind::Unknown),
+            by_code(Some("InternalError"), None, 200, Kind::Unknown),
             Kind::Unknown
         );
         assert_eq!(
-            by_code(Some("ServiceUnavailable"), 503, Kind::Unavailable),
+            by_code(Some("ServiceUnavailable"), None, 503, Kind::Unavailable),
             Kind::Unavailable
         );
     }

@@ -1,15 +1,17 @@
 //! The S3 client: credentials, endpoint, timeouts, retries.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, ProvideCredentials, StalledStreamProtectionConfig};
+use aws_sdk_s3::error::ErrorMetadata;
 use etl_contract::Storage;
 
-use crate::store::error::root_cause;
 use crate::store::{Kind, StoreError};
 
 /// A request is tried four times: once, and three times again with growing,
@@ -30,10 +32,10 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     // Asked for now, because the SDK reports missing credentials like a broken
     // connection, once per request and after all its retries.
     if let Some(provider) = shared.credentials_provider() {
-        provider.provide_credentials().await.map_err(|error| {
-            let detail = format!("there are no AWS credentials: {}", root_cause(&error));
-            StoreError::new(Kind::AccessDenied, "open", uri(), detail).with_source(error)
-        })?;
+        provider
+            .provide_credentials()
+            .await
+            .map_err(|error| without_credentials(error, uri()))?;
     }
     if shared.region().is_none() {
         return Err(StoreError::new(
@@ -67,6 +69,54 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     Ok(Client::from_conf(config.build()))
 }
 
+/// Words of the security token service for "no", as opposed to "not now".
+const REFUSALS: [&str; 5] = [
+    "AccessDenied",
+    "ExpiredToken",
+    "IDPRejectedClaim",
+    "InvalidIdentityToken",
+    "RegionDisabled",
+];
+
+fn without_credentials(error: CredentialsError, uri: String) -> StoreError {
+    let (reason, refused) = reason(&error);
+    let missing = matches!(
+        error,
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+    );
+    let (kind, detail) = if missing {
+        (Kind::AccessDenied, "there are no AWS credentials")
+    } else if refused {
+        (Kind::AccessDenied, "no AWS credentials are given out")
+    } else {
+        // A timeout or an error of whoever gives them out says nothing about
+        // the right to have them.
+        (Kind::Unavailable, "the AWS credentials cannot be loaded")
+    };
+    StoreError::new(kind, "open", uri, format!("{detail}: {reason}")).with_source(error)
+}
+
+/// The innermost reason, without request ids, and whether it is a refusal.
+fn reason(error: &CredentialsError) -> (String, bool) {
+    let mut refused = false;
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut innermost = String::new();
+    while let Some(inner) = cause {
+        let text = match inner.downcast_ref::<ErrorMetadata>() {
+            Some(metadata) => [metadata.code(), metadata.message()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": "),
+            None => inner.to_string(),
+        };
+        refused |= REFUSALS.iter().any(|word| text.contains(word));
+        innermost = text;
+        cause = inner.source();
+    }
+    (innermost, refused)
+}
+
 fn region(storage: &Storage) -> Option<String> {
     let configured = storage.region.clone().filter(|region| !region.is_empty());
     configured.or_else(|| {
@@ -79,6 +129,50 @@ fn region(storage: &Storage) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_missing_or_refused_credentials_are_a_matter_of_access() {
+        let service = |code: &str, message: &str| {
+            let metadata = ErrorMetadata::builder()
+                .code(code)
+                .message(message)
+                .custom("aws_request_id", "7")
+                .build();
+            CredentialsError::provider_error(metadata)
+        };
+        for (error, kind, detail) in [
+            (
+                CredentialsError::not_loaded("no provider has any"),
+                Kind::AccessDenied,
+                "there are no AWS credentials: no provider has any",
+            ),
+            (
+                CredentialsError::invalid_configuration("no such profile"),
+                Kind::AccessDenied,
+                "there are no AWS credentials: no such profile",
+            ),
+            (
+                service("AccessDenied", "not authorized to assume the role"),
+                Kind::AccessDenied,
+                "no AWS credentials are given out: AccessDenied: not authorized to assume the role",
+            ),
+            (
+                service("Throttling", "rate exceeded"),
+                Kind::Unavailable,
+                "the AWS credentials cannot be loaded: Throttling: rate exceeded",
+            ),
+            (
+                CredentialsError::provider_timed_out(Duration::from_secs(5)),
+                Kind::Unavailable,
+                "the AWS credentials cannot be loaded: ",
+            ),
+        ] {
+            let error = without_credentials(error, "s3://b".to_owned());
+            assert_eq!(error.kind(), kind, "{error}");
+            let expected = format!("cannot open s3://b: {detail}");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
+    }
 
     #[test]
     fn a_configured_region_wins_over_the_fallback() {

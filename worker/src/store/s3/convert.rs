@@ -44,19 +44,35 @@ pub(super) fn object(key: &str, head: &HeadObjectOutput) -> Result<Object, Strin
     })
 }
 
-/// `None` for entries that are no object of ours: a key outside the prefix, or
-/// one without identity.
-pub(super) fn listed(entry: &aws_sdk_s3::types::Object, prefix: &str) -> Option<Object> {
-    let key = entry.key()?.strip_prefix(prefix)?;
-    Some(Object {
+/// `None` for a key outside the prefix. Nothing else may be left out: its rows
+/// would be missing from the result.
+pub(super) fn listed(
+    entry: &aws_sdk_s3::types::Object,
+    prefix: &str,
+) -> Result<Option<Object>, String> {
+    let full = entry
+        .key()
+        .ok_or("the store lists an object without a key")?;
+    let Some(key) = full.strip_prefix(prefix) else {
+        return Ok(None);
+    };
+    let size = entry
+        .size()
+        .and_then(|size| u64::try_from(size).ok())
+        .ok_or_else(|| format!("the store states no size of {full}"))?;
+    let etag = entry
+        .e_tag()
+        .filter(|etag| !etag.is_empty())
+        .ok_or_else(|| format!("the store states no etag of {full}"))?;
+    Ok(Some(Object {
         key: key.to_owned(),
-        etag: entry.e_tag()?.to_owned(),
+        etag: etag.to_owned(),
         version: None,
-        size: u64::try_from(entry.size()?).ok()?,
+        size,
         modified: entry.last_modified().and_then(timestamp),
         metadata: Default::default(),
         crc64: None,
-    })
+    }))
 }
 
 pub(super) fn pending(upload: &MultipartUpload, full_key: &str) -> Option<PendingUpload> {

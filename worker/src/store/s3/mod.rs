@@ -90,6 +90,9 @@ fn settle_missing(error: StoreError, condition: &Precondition) -> StoreError {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 #[async_trait]
 impl Store for S3Store {
     fn uri(&self, key: &str) -> String {
@@ -117,12 +120,12 @@ impl Store for S3Store {
             }
             Err(error) => {
                 let error = classify(error, Effect::None, "look at", self.uri(key));
-                if error.kind() == Kind::NotFound
-                    && let Some(missing) = self.missing_bucket().await
-                {
-                    return Err(missing);
-                }
-                Err(error)
+                let better = match error.kind() {
+                    Kind::NotFound => self.missing_bucket().await,
+                    Kind::Other => self.spelled_out(key).await,
+                    _ => None,
+                };
+                Err(better.unwrap_or(error))
             }
         }
     }
@@ -141,8 +144,9 @@ impl Store for S3Store {
         let objects = response
             .contents()
             .iter()
-            .filter_map(|entry| convert::listed(entry, &self.prefix))
-            .collect();
+            .filter_map(|entry| convert::listed(entry, &self.prefix).transpose())
+            .collect::<Result<_, _>>()
+            .map_err(|detail| StoreError::new(Kind::Other, "list", self.uri(prefix), detail))?;
         let next = match (response.is_truncated(), response.next_continuation_token()) {
             (Some(true), Some(token)) => Some(token.to_owned()),
             _ => None,

@@ -1,4 +1,4 @@
-//! Reads that come back whole, and the one question a HEAD leaves open.
+//! Reads that come back whole, and the questions that a HEAD leaves open.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -46,6 +46,13 @@ impl S3Store {
                 None
             }
         }
+    }
+
+    /// A HEAD that is refused as malformed has no body to say why; a GET of the
+    /// same object has. `None` if it does not say more.
+    pub(super) async fn spelled_out(&self, key: &str) -> Option<StoreError> {
+        let refused = self.request(key, &Pin::default(), Some(&(0..1))).await;
+        refused.err().filter(|error| error.kind() != Kind::Other)
     }
 
     async fn request(
