@@ -151,6 +151,7 @@ impl Workers {
                     message: "m".into(),
                     object: None,
                     hint: None,
+                    undecided: false,
                 }),
             ),
             Fate::Killed if shard == 0 => killed(),
