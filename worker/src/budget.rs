@@ -4,10 +4,22 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use crate::plan::{Plan, PlanError};
+
 const MIB: u64 = 1 << 20;
 
-/// What is kept back for the runtime, the client and the plan.
+/// What is kept back for the runtime and the client.
 const BASE_BYTES: u64 = 48 * MIB;
+
+/// What the plan holds for an object besides its texts.
+const PLANNED_BYTES: u64 = 256;
+
+/// What the commit holds for an object besides its texts: its plan, its record,
+/// its lines of the manifest, and these as JSON, as written and as read back.
+const COMMITTED_BYTES: u64 = 2048;
+
+/// How often the commit holds the texts of an object.
+const COMMITTED_TEXTS: u64 = 6;
 
 /// What the writer of one output holds: parts in flight, one being filled, and
 /// the chunks in the channel.
@@ -22,6 +34,8 @@ const FALLBACK_BYTES: u64 = 2 << 30;
 /// How memory and threads are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
+    /// Bytes that the whole process may use.
+    pub limit_bytes: u64,
     /// Bytes for all conversions together.
     pub engine_bytes: u64,
     /// Conversions at once.
@@ -42,6 +56,7 @@ impl Budget {
             .max(limit_bytes / 4)
             .max(MIB);
         Budget {
+            limit_bytes,
             engine_bytes,
             conversions: conversions as usize,
             threads: cpus.max(1),
@@ -54,6 +69,36 @@ impl Budget {
         let limit = limit_of(order_limit, cgroup_limit(), available_memory, shares);
         let cpus = available_parallelism().map_or(1, usize::from);
         Budget::new(limit.unwrap_or(FALLBACK_BYTES), cpus)
+    }
+
+    /// Refuses a plan of more objects than the commit has memory for. By then
+    /// the conversions are over, and the whole limit is there for it.
+    ///
+    /// # Errors
+    /// [`PlanError::NotEnoughMemory`], which says how much would do.
+    pub fn check(self, plan: &Plan) -> Result<(), PlanError> {
+        let objects = plan.inputs.len() as u64;
+        let documents = objects * COMMITTED_BYTES + plan.text_bytes() * COMMITTED_TEXTS;
+        let needed = BASE_BYTES + documents;
+        if objects == 1 || needed <= self.limit_bytes {
+            return Ok(());
+        }
+        Err(PlanError::NotEnoughMemory {
+            objects: plan.inputs.len(),
+            needed_mib: needed.div_ceil(MIB),
+            limit_mib: self.limit_bytes / MIB,
+        })
+    }
+
+    /// The budget of the conversions beside a plan in memory.
+    #[must_use]
+    pub fn beside(self, plan: &Plan) -> Self {
+        let planned = plan.inputs.len() as u64 * PLANNED_BYTES + plan.text_bytes();
+        let engine_bytes = self.engine_bytes.saturating_sub(planned).max(MIB);
+        Budget {
+            engine_bytes,
+            ..self
+        }
     }
 
     /// What a conversion may use without asking for more.
@@ -148,6 +193,7 @@ fn parse_available(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Input;
 
     #[test]
     fn a_budget_leaves_room_for_everything_else() {
@@ -163,6 +209,51 @@ mod tests {
         assert_eq!(Budget::new(512 * MIB, 2).conversions, 2);
         assert_eq!(Budget::new(8192 * MIB, 16).conversions, 4);
         assert_eq!(Budget::new(MIB, 1).conversions, 1);
+    }
+
+    fn plan_of(objects: usize) -> Plan {
+        let input = Input {
+            key: "k".repeat(60),
+            version: None,
+            etag: "e".repeat(34),
+            size: 1,
+            output: "o".repeat(60),
+        };
+        Plan {
+            uid: "u".into(),
+            run: 1,
+            work_hash: "v1:00".into(),
+            engine: "e".into(),
+            inputs: vec![input; objects],
+            tasks: vec![objects],
+        }
+    }
+
+    #[test]
+    fn more_objects_than_the_commit_can_hold_are_refused_with_what_would_do() {
+        let plan = plan_of(100_000);
+        let error = Budget::new(256 * MIB, 2).check(&plan).unwrap_err();
+        let PlanError::NotEnoughMemory { needed_mib, .. } = error else {
+            panic!("{error}");
+        };
+        assert!((300..512).contains(&needed_mib), "{needed_mib}");
+        assert!(Budget::new(needed_mib * MIB, 2).check(&plan).is_ok());
+        assert!(Budget::new((needed_mib - 1) * MIB, 2).check(&plan).is_err());
+        assert!(Budget::new(256 * MIB, 2).check(&plan_of(50_000)).is_ok());
+        // What a conversion needs is another question.
+        assert!(Budget::new(MIB, 1).check(&plan_of(1)).is_ok());
+    }
+
+    #[test]
+    fn a_plan_in_memory_is_taken_from_the_conversions() {
+        let budget = Budget::new(512 * MIB, 2);
+        let beside = budget.beside(&plan_of(100_000));
+        let taken = budget.engine_bytes - beside.engine_bytes;
+        assert!((30 * MIB..50 * MIB).contains(&taken), "{taken}");
+        assert_eq!(
+            Budget::new(MIB, 1).beside(&plan_of(100_000)).engine_bytes,
+            MIB
+        );
     }
 
     #[test]

@@ -167,14 +167,17 @@ impl Committer<'_> {
             return Ok(None);
         }
         let records = self.records().await?;
-        let pairs: Vec<(&Input, OutputRecord)> = self.plan.inputs.iter().zip(records).collect();
-        let outputs: Vec<ManifestOutput> = futures::stream::iter(0..pairs.len())
-            .map(|index| self.verify(pairs[index].0, &pairs[index].1))
+        // Records become lines of the manifest one by one: with many objects
+        // these are the largest things that the process holds.
+        let (inputs, outputs) = futures::stream::iter(records.into_iter().enumerate())
+            .map(|(index, record)| self.verify(&self.plan.inputs[index], record))
             .buffered(PARALLEL)
-            .try_collect()
-            .await?;
-        let manifest = self.manifest(&pairs, outputs).await?;
-        let (_, settled) = self.control.settle(MANIFEST, &manifest).await?;
+            .try_collect::<Vec<_>>()
+            .await?
+            .into_iter()
+            .unzip();
+        let manifest = self.manifest(inputs, outputs).await?;
+        let (_, settled) = self.control.settle(MANIFEST, manifest).await?;
         Ok(Some(settled))
     }
 
@@ -201,8 +204,8 @@ impl Committer<'_> {
     async fn verify(
         self,
         input: &Input,
-        record: &OutputRecord,
-    ) -> Result<ManifestOutput, CommitError> {
+        record: OutputRecord,
+    ) -> Result<(ManifestInput, ManifestOutput), CommitError> {
         let uri = self.output.uri(&record.key);
         let wrong = |problem: String| CommitError::Output {
             uri: uri.clone(),
@@ -228,32 +231,30 @@ impl Committer<'_> {
         if object.size != record.bytes || record.digest != provenance.digest() || crc_differs {
             return Err(wrong("its content differs from its record".to_owned()));
         }
-        Ok(ManifestOutput {
-            key: record.key.clone(),
+        let read = ManifestInput {
+            key: input.key.clone(),
+            version: input.version.clone(),
+            etag: input.etag.clone(),
+            size: input.size,
+            rows: record.rows_read,
+        };
+        let written = ManifestOutput {
+            key: record.key,
             etag: object.etag,
             bytes: object.size,
-            digest: record.digest.clone(),
-            crc64: record.crc64.clone(),
+            digest: record.digest,
+            crc64: record.crc64,
             rows: record.rows_written,
-        })
+        };
+        Ok((read, written))
     }
 
     async fn manifest(
         self,
-        pairs: &[(&Input, OutputRecord)],
+        inputs: Vec<ManifestInput>,
         outputs: Vec<ManifestOutput>,
     ) -> Result<Manifest, CommitError> {
         let job = &self.order.job;
-        let inputs: Vec<ManifestInput> = pairs
-            .iter()
-            .map(|(input, record)| ManifestInput {
-                key: input.key.clone(),
-                version: input.version.clone(),
-                etag: input.etag.clone(),
-                size: input.size,
-                rows: record.rows_read,
-            })
-            .collect();
         let totals = Statistics {
             source_objects: inputs.len() as u64,
             source_bytes: inputs.iter().map(|input| input.size).sum(),

@@ -98,17 +98,18 @@ impl<'a> Control<'a> {
     }
 
     /// Writes `value` unless there is an object already, and returns what the
-    /// store holds in the end, read back.
+    /// store holds in the end, read back. It is parsed only if it differs: a
+    /// manifest may be large, and is not held once more than it must be.
     ///
     /// # Errors
     /// When the store cannot say what it holds. The object may or may not exist
     /// then; nothing is cleaned up.
-    pub async fn settle<T>(&self, name: &str, value: &T) -> Result<(Settled, T), ControlError>
+    pub async fn settle<T>(&self, name: &str, value: T) -> Result<(Settled, T), ControlError>
     where
         T: Serialize + DeserializeOwned,
     {
         let key = self.key(name);
-        let body = serde_json::to_vec(value)
+        let body = serde_json::to_vec(&value)
             .map(Bytes::from)
             .map_err(|source| ControlError::Malformed {
                 uri: self.uri(name),
@@ -132,12 +133,11 @@ impl<'a> Control<'a> {
             }
             match self.bytes(name).await {
                 Ok(Some(found)) => {
-                    let settled = if found == body {
-                        Settled::Same
-                    } else {
-                        Settled::Theirs
-                    };
-                    return Ok((settled, self.parse(name, &found)?));
+                    if found == body {
+                        return Ok((Settled::Same, value));
+                    }
+                    drop((value, body));
+                    return Ok((Settled::Theirs, self.parse(name, &found)?));
                 }
                 // Refused and yet absent, or unknown and not (yet) there: the
                 // condition makes another try harmless.
@@ -173,4 +173,39 @@ impl<'a> Control<'a> {
 /// Refusals and lost replies: the truth is in the store.
 pub(crate) fn is_settled_by_reading(kind: Kind) -> bool {
     kind == Kind::PreconditionFailed || kind.is_transient()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::store::local::LocalStore;
+
+    /// Content that fails as soon as somebody parses it.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Unreadable {
+        #[serde(deserialize_with = "refuse")]
+        text: String,
+    }
+
+    fn refuse<'de, D: serde::Deserializer<'de>>(_: D) -> Result<String, D::Error> {
+        Err(serde::de::Error::custom("it was parsed"))
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_not_parsed_again_and_what_others_wrote_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path().to_owned());
+        let control = Control::new(&store, "_etl/u/1/");
+        let value = |text: &str| Unreadable {
+            text: text.to_owned(),
+        };
+        for _again in 0..2 {
+            let settled = control.settle("plan", value("mine")).await.unwrap();
+            assert_eq!(settled, (Settled::Same, value("mine")));
+        }
+        let error = control.settle("plan", value("other")).await.unwrap_err();
+        assert!(matches!(error, ControlError::Malformed { .. }), "{error}");
+    }
 }

@@ -162,9 +162,12 @@ impl Worker {
                     &*stores.output,
                 )
                 .await?;
-                control.settle(PLAN, &plan).await?.1
+                // Before it is frozen, and before anything is converted.
+                self.budget.check(&plan)?;
+                control.settle(PLAN, plan).await?.1
             }
         };
+        self.budget.check(&plan)?;
         self.check_plan(&plan)?;
         tracing::info!(
             objects = plan.inputs.len(),
@@ -217,7 +220,7 @@ impl Worker {
             plan.engine.clone(),
             Arc::clone(&stores.source),
             Arc::clone(&stores.output),
-            self.budget,
+            self.budget.beside(plan),
             Arc::clone(&self.progress),
         );
         let mut tasks = futures::stream::iter(todo)
@@ -250,7 +253,7 @@ impl Worker {
             outputs.push(output);
         }
         let record = TaskRecord { task, outputs };
-        control.settle(&record::name(task), &record).await?;
+        control.settle(&record::name(task), record).await?;
         tracing::info!(task, objects = inputs.len(), "A task is recorded.");
         Ok(())
     }

@@ -181,6 +181,9 @@ fn of_plan(error: &PlanError, message: String) -> Failure {
         PlanError::TooMany { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
             .hint("make several EtlJobs, each for a part of the prefix"),
+        PlanError::NotEnoughMemory { .. } => {
+            failure(Category::OutOfMemory, message).hint(LIMIT_HINT)
+        }
         PlanError::SameOutput {
             output, dir_helps, ..
         } => {

@@ -114,6 +114,19 @@ pub enum PlanError {
         /// The source URI.
         uri: String,
     },
+    /// The documents of a run over this many objects do not fit the memory.
+    #[error(
+        "{objects} objects need {needed_mib} MiB of memory for the run's plan and manifest, \
+         and the limit is {limit_mib} MiB"
+    )]
+    NotEnoughMemory {
+        /// Objects of the run.
+        objects: usize,
+        /// Memory that would do, in MiB.
+        needed_mib: u64,
+        /// Memory of this process, in MiB.
+        limit_mib: u64,
+    },
     /// Two inputs would be written to one key.
     #[error("{first} and {second} would both be written to {output}")]
     SameOutput {
@@ -168,6 +181,15 @@ impl Plan {
             task
         };
         self.tasks.iter().map(&mut take).collect()
+    }
+
+    /// Bytes of all texts in the plan: names and identities of its objects.
+    pub fn text_bytes(&self) -> u64 {
+        let of = |input: &Input| {
+            let version = input.version.as_ref().map_or(0, String::len);
+            input.key.len() + version + input.etag.len() + input.output.len()
+        };
+        self.inputs.iter().map(|input| of(input) as u64).sum()
     }
 
     /// The numbers of the tasks that a shard does.

@@ -120,6 +120,7 @@ pub fn shard(
         gate,
         closer: closer.clone(),
         budget: Budget {
+            limit_bytes: 512 << 20,
             engine_bytes: 256 << 20,
             conversions: 1,
             threads: 1,

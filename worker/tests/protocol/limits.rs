@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use crate::bench::{category, complete, order, run, shard, texts, three_inputs};
+use crate::bench::{category, complete, numbers, order, run, shard, texts, three_inputs};
 use crate::intercept::{Intercepted, Request};
 use crate::memory::MemoryStore;
 
@@ -87,6 +87,7 @@ async fn when_one_task_fails_the_others_clean_up_and_the_cause_is_told() {
     let hanging = at_second_part(&output, || pending().boxed());
     let mut shard = shard(order(&json!({})), 0, Arc::new(source), hanging);
     shard.worker.budget = Budget {
+        limit_bytes: 1 << 30,
         engine_bytes: 512 << 20,
         conversions: 2,
         threads: 1,
@@ -122,6 +123,7 @@ async fn too_little_memory_is_refused_with_the_limit_to_raise() {
         Arc::new(output.clone()),
     );
     shard.worker.budget = Budget {
+        limit_bytes: 64 << 20,
         engine_bytes: 1 << 20,
         conversions: 1,
         threads: 1,
@@ -130,4 +132,29 @@ async fn too_little_memory_is_refused_with_the_limit_to_raise() {
     assert_eq!(failure.category, Category::OutOfMemory);
     assert!(failure.hint.unwrap().contains("limits.memory"));
     assert_nothing_left(&output);
+}
+
+#[tokio::test]
+async fn more_objects_than_the_commit_has_memory_for_are_refused_before_anything_is_written() {
+    let source = MemoryStore::new("raw");
+    for index in 0..2000 {
+        source.insert(&format!("{index:05}.parquet"), numbers(0..1));
+    }
+    let output = MemoryStore::new("out");
+    let mut shard = shard(
+        order(&json!({})),
+        0,
+        Arc::new(source),
+        Arc::new(output.clone()),
+    );
+    shard.worker.budget.limit_bytes = 50 << 20;
+    let failure = shard.worker.run().await.unwrap_err().failure();
+    assert_eq!(failure.category, Category::OutOfMemory);
+    assert!(
+        failure.message.starts_with("2000 objects need "),
+        "{}",
+        failure.message
+    );
+    assert!(failure.hint.unwrap().contains("limits.memory"));
+    assert_eq!(output.writes(), 0);
 }
