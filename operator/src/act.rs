@@ -164,8 +164,12 @@ impl Hand<'_> {
             Kind::AlreadyExists => return self.adopt(child).await,
             Kind::Rejected => Refusal::Invalid(error.message),
             Kind::Forbidden => Refusal::Forbidden(error.message),
-            Kind::NamespaceTerminating | Kind::NotFound => return Ok(Some(Acted::Gone)),
-            Kind::Conflict | Kind::Throttled | Kind::Transient | Kind::Unknown => {
+            Kind::NamespaceTerminating => return Ok(Some(Acted::Gone)),
+            Kind::Conflict | Kind::NotFound | Kind::Throttled | Kind::Transient | Kind::Unknown => {
+                // Whether it lasts is for the next passes to see: they tell of
+                // it, and end the attempt when its time to start is over.
+                let failing = Refusal::Failing(error.message.clone());
+                self.context.memory.refused(&uid, &child.name, failing);
                 return Err(self.error("create Job", &child.name, error));
             }
         };

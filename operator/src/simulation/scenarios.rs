@@ -194,6 +194,39 @@ async fn what_is_forbidden_is_tried_slowly_and_spends_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_the_server_fails_to_create_is_told_and_charged_when_its_time_is_over() {
+    for kind in [Kind::Transient, Kind::NotFound, Kind::Unknown] {
+        let mut world = World::with_fates(&[]);
+        world.cluster.state().creates_fail = Some(kind);
+        let start = world.now();
+        // The default start deadline, and the longest delay between two tries.
+        while world.now().duration_since(start).as_secs() < 660 {
+            match world.pass().await {
+                Some(Next::After(delay)) => tokio::time::sleep(delay).await,
+                other => panic!("{kind}: {other:?}"),
+            }
+            let elapsed = world.now().duration_since(start).as_secs();
+            let told = |status: etl_api::EtlJobStatus| {
+                let mut conditions = status.conditions.into_iter();
+                conditions.any(|c| c.message.contains("exceeded quota: pods"))
+            };
+            if (10..590).contains(&elapsed) {
+                assert!(told(world.status()), "{kind}, after {elapsed} s");
+            }
+        }
+        let status = world.status();
+        assert_eq!(status.attempts[0].result, Category::StartTimeout.as_str());
+        assert_eq!(status.run.unwrap().failures, 1, "{kind}");
+        let creates = world.writes().into_iter().filter(|w| *w == "create Job");
+        assert!(creates.count() < 40, "{kind}");
+        world.cluster.state().creates_fail = None;
+        world.settle().await;
+        world.check();
+        assert_eq!(world.status().phase, Some(Phase::Complete), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_invalid_job_ends_the_run_with_the_servers_words() {
     let mut world = World::with_fates(&[]);
     world.cluster.state().creates_fail = Some(Kind::Rejected);
