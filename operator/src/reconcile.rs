@@ -17,8 +17,12 @@ use crate::ledger::mirror::Mirror;
 use crate::memory::{Memory, SLOW};
 use crate::observe::observe;
 
-/// Shortest time between two passes over one object that nothing triggers.
+/// Until the pass that continues what this one has begun.
 const SOON: Duration = Duration::from_millis(50);
+
+/// Shortest time between two passes over one object that nothing triggers and
+/// of which the first has changed nothing.
+const UNHURRIED: Duration = Duration::from_secs(1);
 
 /// How long the watch is given to bring what a conflict was about.
 const CATCH_UP: Duration = Duration::from_millis(200);
@@ -76,23 +80,24 @@ async fn pass(job: Arc<EtlJob>, context: &Context) -> Result<Next, EffectError> 
 
 fn next(acted: Acted, wake: Option<Timestamp>, now: Timestamp) -> Next {
     let wake = wake.map(|wake| {
-        Duration::try_from(wake.duration_since(now))
-            .unwrap_or_default()
-            .max(SOON)
+        // One that lies in the past is due now.
+        Duration::try_from(wake.duration_since(now)).unwrap_or_default()
     });
     match acted {
         Acted::Gone => Next::OnChange,
         Acted::Stale => Next::After(CATCH_UP),
         Acted::Refused { lasting: false } => Next::After(SOON),
-        Acted::Refused { lasting: true } => Next::After(wake.map_or(SLOW, |wake| wake.min(SLOW))),
+        Acted::Refused { lasting: true } => {
+            Next::After(wake.map_or(SLOW, |wake| wake.clamp(UNHURRIED, SLOW)))
+        }
         // What follows from the new status alone, such as the time to live of
         // a run that has just ended, is for a pass of its own.
         Acted::Done {
             status_written: true,
-        } => Next::After(wake.unwrap_or(SOON)),
+        } => Next::After(wake.map_or(SOON, |wake| wake.max(SOON))),
         Acted::Done {
             status_written: false,
-        } => wake.map_or(Next::OnChange, Next::After),
+        } => wake.map_or(Next::OnChange, |wake| Next::After(wake.max(UNHURRIED))),
     }
 }
 
@@ -148,7 +153,9 @@ mod tests {
         let cases = [
             (done(false), None, Next::OnChange),
             (done(false), at(7), after(7)),
-            (done(false), at(-7), Next::After(SOON)),
+            (done(false), at(-7), Next::After(UNHURRIED)),
+            (done(false), at(0), Next::After(UNHURRIED)),
+            (done(true), at(-7), Next::After(SOON)),
             (done(true), None, Next::After(SOON)),
             (done(true), at(7), after(7)),
             (Acted::Stale, at(7), Next::After(CATCH_UP)),
@@ -160,6 +167,11 @@ mod tests {
             ),
             (Acted::Refused { lasting: true }, at(600), Next::After(SLOW)),
             (Acted::Refused { lasting: true }, at(7), after(7)),
+            (
+                Acted::Refused { lasting: true },
+                at(-7),
+                Next::After(UNHURRIED),
+            ),
         ];
         for (acted, wake, expected) in cases {
             assert_eq!(next(acted, wake, now), expected, "{acted:?} {wake:?}");
