@@ -18,7 +18,7 @@ use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource, ResourceExt};
 use tracing::Instrument;
 
-use crate::departures::Departures;
+use crate::departures::{Departures, reference};
 use crate::health::{Health, Watched};
 use crate::reconcile::{Context, Next, reconcile};
 use crate::stop::Stop;
@@ -139,11 +139,13 @@ fn passes(
     triggers: UnboundedReceiver<ObjectRef<EtlJob>>,
     stop: Stop,
 ) -> impl Stream<Item = Passed> + use<> {
-    let (store, stream) = etljobs(territory, client, context, health);
+    let (again, readable_again) = mpsc::unbounded();
+    let (store, stream) = etljobs(territory, client, context, health, again);
     let config = controller::Config::default().concurrency(CONCURRENCY);
     Controller::for_stream(stream, store)
         .with_config(config)
         .reconcile_on(triggers)
+        .reconcile_on(readable_again)
         .graceful_shutdown_on(stop)
         .run(
             |job, context: Arc<Context>| async move {
@@ -162,31 +164,41 @@ fn passes(
 
 /// The store of EtlJobs, and a stream of those whose spec changed or whose
 /// deletion has begun. Own status writes trigger nothing: wake-ups say when to
-/// look again.
+/// look again. Those that can be read `again` have lost theirs.
 fn etljobs(
     territory: &Territory,
     client: &Client,
     context: &Arc<Context>,
     health: &Health,
+    again: UnboundedSender<ObjectRef<EtlJob>>,
 ) -> (
     Store<EtlJob>,
     impl Stream<Item = watcher::Result<EtlJob>> + Send + use<>,
 ) {
     let (store, writer) = reflector::store();
     let watched = health.watch(territory.name("EtlJobs"));
-    let mut departures = Departures::new(store.clone());
+    let (known, mut departures) = (store.clone(), Departures::new(store.clone()));
     let (before, after) = (Arc::clone(context), Arc::clone(context));
     let api = territory.api::<DeserializeGuard<EtlJob>>(client);
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
-        .filter_map(|event| future::ready(readable(event)))
-        .modify(|job| job.metadata.managed_fields = None)
         .inspect(move |event| {
             observe_health(&watched, event);
-            for job in event.iter().flat_map(|event| departures.by(event)) {
+            let Ok(event) = event else { return };
+            let comings = departures.by(event);
+            for job in comings.gone {
                 before.depart(job);
             }
+            for job in comings.back {
+                // Nobody listens any more: the process stops.
+                let _ = again.unbounded_send(job);
+            }
         })
+        .filter_map(move |event| {
+            let event = event.map(|event| readable(event, &known)).transpose();
+            future::ready(event)
+        })
+        .modify(|job| job.metadata.managed_fields = None)
         .reflect(writer)
         .inspect(move |event| {
             if let Ok(watcher::Event::Apply(job)) = event {
@@ -201,31 +213,41 @@ fn etljobs(
 }
 
 /// Leaves out objects that this version cannot read, such as those of a newer
-/// one: they must not keep the others from being looked at.
-fn readable(
-    event: watcher::Result<watcher::Event<DeserializeGuard<EtlJob>>>,
-) -> Option<watcher::Result<watcher::Event<EtlJob>>> {
-    let read = |guard: DeserializeGuard<EtlJob>| match guard.0 {
-        Ok(job) => Some(job),
-        Err(invalid) => {
-            let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
-            tracing::warn!(
-                ?namespace,
-                ?name,
-                error = invalid.error,
-                "cannot read an EtlJob"
-            );
-            None
-        }
-    };
-    Some(Ok(match event {
-        Err(error) => return Some(Err(error)),
-        Ok(watcher::Event::Init) => watcher::Event::Init,
-        Ok(watcher::Event::InitDone) => watcher::Event::InitDone,
-        Ok(watcher::Event::InitApply(guard)) => watcher::Event::InitApply(read(guard)?),
-        Ok(watcher::Event::Apply(guard)) => watcher::Event::Apply(read(guard)?),
-        Ok(watcher::Event::Delete(guard)) => watcher::Event::Delete(read(guard)?),
-    }))
+/// one: they must not keep the others from being looked at. One that is in
+/// `store` leaves it, because nothing good can be decided on what it was.
+pub(crate) fn readable(
+    event: watcher::Event<DeserializeGuard<EtlJob>>,
+    store: &Store<EtlJob>,
+) -> Option<watcher::Event<EtlJob>> {
+    let known = |reference| Some(EtlJob::clone(&*store.get(&reference)?));
+    Some(match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard).ok()?),
+        watcher::Event::Apply(guard) => match read(guard) {
+            Ok(job) => watcher::Event::Apply(job),
+            Err(reference) => watcher::Event::Delete(known(reference)?),
+        },
+        watcher::Event::Delete(guard) => match read(guard) {
+            Ok(job) => watcher::Event::Delete(job),
+            Err(reference) => watcher::Event::Delete(known(reference)?),
+        },
+    })
+}
+
+/// The object; if it cannot be read its name, once the log tells why.
+fn read(guard: DeserializeGuard<EtlJob>) -> Result<EtlJob, ObjectRef<EtlJob>> {
+    let reference = reference(&guard);
+    guard.0.map_err(|invalid| {
+        let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
+        tracing::warn!(
+            ?namespace,
+            ?name,
+            error = invalid.error,
+            "cannot read an EtlJob: it is left alone until this version can"
+        );
+        reference
+    })
 }
 
 /// What somebody else asks for with an EtlJob.
@@ -246,7 +268,7 @@ fn observe_health<K: Debug>(watched: &Watched, event: &watcher::Result<watcher::
 fn note(result: Passed) {
     match result {
         Ok((object, action)) => tracing::trace!(%object, ?action, "a pass has ended"),
-        // It was deleted while its turn was due.
+        // It was deleted, or became unreadable, while its turn was due.
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
         Err(error) => tracing::warn!(%error, "a pass could not be made"),
     }

@@ -131,6 +131,30 @@ async fn an_etljob_that_cannot_be_read_keeps_no_other_from_being_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_etljob_that_can_be_read_again_is_looked_at_again() {
+    let operator = Operator::start(ApiServer::new(), Territory::All);
+    operator.server.put(ETLJOBS, etljob("trips"));
+    operator.wait(&format!("POST {JOBS}"), 1).await;
+    let readable = operator.server.get(&format!("{ETLJOBS}/trips")).unwrap();
+    let mut newer = readable.clone();
+    newer["status"]["phase"] = "Dreaming".into();
+    operator.server.put(ETLJOBS, newer);
+    let name = readable["status"]["attempt"]["jobName"].as_str().unwrap();
+    let mut job = operator.server.get(&format!("{JOBS}/{name}")).unwrap();
+    job["status"] = serde_json::json!({ "active": 1, "ready": 1 });
+    operator.server.put(JOBS, job);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 1)
+        .await;
+    operator.server.put(ETLJOBS, readable);
+    operator
+        .wait(&format!("PUT {ETLJOBS}/trips/status"), 2)
+        .await;
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_etljob_is_cancelled_in_the_ledger() {
     let operator = Operator::start(ApiServer::new(), Territory::All);
     operator.server.put(ETLJOBS, etljob("trips"));
