@@ -85,9 +85,11 @@ impl Ledger for DynamoDb {
         if refused {
             return Ok(Written::Superseded);
         }
+        let code = error.code().unwrap_or("Transport");
         Err(LedgerError {
             file_id: record.file_id.clone(),
-            code: error.code().unwrap_or("Transport").to_owned(),
+            code: code.to_owned(),
+            refused: code == "ValidationException",
             message: error
                 .message()
                 .map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned),

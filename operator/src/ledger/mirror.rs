@@ -2,22 +2,31 @@
 //! run until it is written, however long that takes, and never makes a pass
 //! wait.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etl_core::ledger::{LedgerRecord, ProcessingStatus};
 use futures::future::join_all;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Ledger, Written};
+use super::{Ledger, LedgerError, Written};
 use crate::backoff::Backoff;
 
-/// Between tries while nothing can be written.
+/// Between tries of one record. Every row has its own, so that one which
+/// cannot be written slows no other down.
 const WRITE_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(500),
     cap: Duration::from_secs(30),
 };
+
+/// After a batch of which nothing could be written: with it, a ledger that is
+/// away is asked only so often, however many rows wait.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Between two lines in the log about a ledger that is behind.
+const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Rows that are written side by side.
 const BATCH: usize = 16;
@@ -31,21 +40,33 @@ const BATCH: usize = 16;
 pub struct Mirror {
     queue: Mutex<Queue>,
     offered: Notify,
-    stopping: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     /// Newest unwritten record by `file_id`.
-    pending: HashMap<String, LedgerRecord>,
-    /// The same, the longest waiting first.
-    order: VecDeque<String>,
+    pending: HashMap<String, Pending>,
+    /// The same by when they are due, the longest waiting first.
+    order: BTreeMap<Turn, String>,
+    /// Turns given so far.
+    turns: u64,
     /// What is known of rows, by uid of the EtlJob and `file_id`.
     rows: HashMap<String, HashMap<String, Row>>,
     /// The process stops: end when nothing is pending.
     draining: bool,
     /// Records that are being written.
     in_flight: usize,
+}
+
+/// When a record is due. The number tells those of one instant apart.
+type Turn = (Instant, u64);
+
+#[derive(Debug)]
+struct Pending {
+    record: LedgerRecord,
+    turn: Turn,
+    /// Tries of this very record.
+    failures: u32,
 }
 
 #[derive(Debug)]
@@ -85,65 +106,82 @@ impl Mirror {
     pub fn drain(&self) {
         self.queue().draining = true;
         self.offered.notify_one();
-        self.stopping.notify_one();
     }
 
     /// Writes what is offered, until `drain`.
     pub async fn run(&self, ledger: &dyn Ledger) {
-        let mut failures = 0;
+        let mut told = None;
         while let Some(batch) = self.next_batch().await {
-            let results = join_all(batch.iter().map(|record| ledger.write(record))).await;
-            // One row that cannot be written must not slow the others down.
+            let writes = batch.iter().map(|pending| ledger.write(&pending.record));
+            let results = join_all(writes).await;
             let progress = results.iter().any(Result::is_ok);
-            failures = if progress { 0 } else { failures + 1 };
-            if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
-                let rows = self.backlog();
-                tracing::warn!(%error, rows, failures, "the ledger is behind");
-            }
-            for (record, result) in batch.into_iter().zip(results) {
+            for (pending, result) in batch.into_iter().zip(results) {
                 match result {
                     Ok(written) => {
-                        log(&record, written);
-                        self.queue().done(&record);
+                        log(&pending.record, written);
+                        self.queue().done(&pending.record);
                     }
-                    Err(_) => self.queue().put_back(record),
+                    Err(error) => {
+                        self.tell(&error, &pending, &mut told);
+                        self.queue().put_back(pending);
+                    }
                 }
             }
-            if failures > 0 {
-                self.pause(failures).await;
+            if !progress {
+                sleep(PAUSE).await;
             }
         }
     }
 
-    /// Waits before the next try: as long as it takes, or a moment if the
-    /// process is about to stop.
-    async fn pause(&self, failures: u32) {
-        tokio::select! {
-            () = tokio::time::sleep(WRITE_BACKOFF.delay(failures)) => {}
-            () = self.stopping.notified() => {}
+    /// A refused record is told of once: no later try can end otherwise.
+    fn tell(&self, error: &LedgerError, pending: &Pending, told: &mut Option<Instant>) {
+        if error.refused {
+            if pending.failures == 0 {
+                let LedgerError {
+                    file_id,
+                    code,
+                    message,
+                    ..
+                } = error;
+                tracing::error!(
+                    file_id,
+                    code,
+                    message,
+                    "the ledger refuses a row: compare the table's key and indexes with \
+                     docs/ledger.md; it is tried again every {} s",
+                    WRITE_BACKOFF.cap.as_secs()
+                );
+            }
+            return;
         }
-        if self.queue().draining {
-            // For the next pause.
-            self.stopping.notify_one();
-            tokio::time::sleep(WRITE_BACKOFF.first).await;
+        if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+            *told = Some(Instant::now());
+            let rows = self.backlog();
+            tracing::warn!(%error, rows, failures = pending.failures + 1, "the ledger is behind");
         }
     }
 
     /// Waits for something to write; `None` when there is nothing more to
     /// wait for.
-    async fn next_batch(&self) -> Option<Vec<LedgerRecord>> {
+    async fn next_batch(&self) -> Option<Vec<Pending>> {
         loop {
-            {
+            let due = {
                 let mut queue = self.queue();
-                let batch = queue.take();
+                let batch = queue.take(Instant::now());
                 if !batch.is_empty() {
                     return Some(batch);
                 }
                 if queue.draining {
                     return None;
                 }
+                queue.order.first_key_value().map(|((due, _), _)| *due)
+            };
+            let offered = self.offered.notified();
+            match due {
+                // Either way the queue is looked at again.
+                Some(due) => drop(timeout_at(due, offered).await),
+                None => offered.await,
             }
-            self.offered.notified().await;
         }
     }
 
@@ -182,29 +220,49 @@ impl Queue {
         self.put(record)
     }
 
+    /// A record that was never tried, and is due at once: what has changed may
+    /// fare better than what it replaces.
     fn put(&mut self, record: LedgerRecord) -> bool {
-        match self.pending.get_mut(&record.file_id) {
-            Some(waiting) if waiting.revision >= record.revision => false,
-            // It keeps its place in the order.
-            Some(waiting) => {
-                *waiting = record;
-                true
-            }
-            None => {
-                self.order.push_back(record.file_id.clone());
-                self.pending.insert(record.file_id.clone(), record);
-                true
-            }
+        let waiting = self.pending.get(&record.file_id);
+        if waiting.is_some_and(|waiting| waiting.record.revision >= record.revision) {
+            return false;
         }
+        // One that was not tried yet keeps its place in the order.
+        let turn = match waiting {
+            Some(waiting) if waiting.failures == 0 => waiting.turn,
+            _ => self.turn(Instant::now()),
+        };
+        self.enqueue(Pending {
+            record,
+            turn,
+            failures: 0,
+        });
+        true
     }
 
-    fn take(&mut self) -> Vec<LedgerRecord> {
-        let count = self.order.len().min(BATCH);
-        let batch: Vec<LedgerRecord> = self
-            .order
-            .drain(..count)
-            .filter_map(|file_id| self.pending.remove(&file_id))
-            .collect();
+    fn turn(&mut self, due: Instant) -> Turn {
+        self.turns += 1;
+        (due, self.turns)
+    }
+
+    fn enqueue(&mut self, pending: Pending) {
+        let file_id = pending.record.file_id.clone();
+        if let Some(replaced) = self.pending.get(&file_id) {
+            self.order.remove(&replaced.turn);
+        }
+        self.order.insert(pending.turn, file_id.clone());
+        self.pending.insert(file_id, pending);
+    }
+
+    /// Records that are due; all of them when the process is about to stop.
+    fn take(&mut self, now: Instant) -> Vec<Pending> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some(first) = self.order.first_entry()
+            && (self.draining || first.key().0 <= now)
+        {
+            batch.extend(self.pending.remove(&first.remove()));
+        }
         self.in_flight = batch.len();
         batch
     }
@@ -221,9 +279,19 @@ impl Queue {
         }
     }
 
-    fn put_back(&mut self, record: LedgerRecord) {
+    /// A record that could not be written, unless a newer one waits by now.
+    fn put_back(&mut self, pending: Pending) {
         self.in_flight -= 1;
-        self.put(record);
+        if self.pending.contains_key(&pending.record.file_id) {
+            return;
+        }
+        let failures = pending.failures.saturating_add(1);
+        let turn = self.turn(Instant::now() + WRITE_BACKOFF.delay(failures));
+        self.enqueue(Pending {
+            turn,
+            failures,
+            ..pending
+        });
     }
 }
 

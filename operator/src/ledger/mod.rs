@@ -34,4 +34,7 @@ pub struct LedgerError {
     pub code: String,
     /// Its words.
     pub message: String,
+    /// The service finds this very record invalid: only a change of it, or of
+    /// the table, can help.
+    pub refused: bool,
 }

@@ -14,6 +14,8 @@ pub struct FakeLedger {
     pub down: Mutex<bool>,
     /// Rows that cannot be written, whatever happens.
     pub poisoned: Mutex<Vec<String>>,
+    /// Rows that the ledger finds invalid.
+    pub refused: Mutex<Vec<String>>,
     pub tries: Mutex<u32>,
 }
 
@@ -40,6 +42,15 @@ impl Ledger for FakeLedger {
                 file_id: record.file_id.clone(),
                 code: "Transport".into(),
                 message: "no route".into(),
+                refused: false,
+            });
+        }
+        if self.refused.lock().unwrap().contains(&record.file_id) {
+            return Err(LedgerError {
+                file_id: record.file_id.clone(),
+                code: "ValidationException".into(),
+                message: "the key is empty".into(),
+                refused: true,
             });
         }
         let mut rows = self.rows.lock().unwrap();

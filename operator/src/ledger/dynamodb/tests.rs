@@ -171,6 +171,14 @@ async fn any_other_answer_is_an_error_with_its_code() {
         error.to_string(),
         "cannot write ledger row test/etl/trips/uid/1: ResourceNotFoundException: no such table"
     );
+    assert!(!error.refused);
+    let kind = "com.amazon.coral.validate#ValidationException";
+    let (ledger, _) = service(400, json!({ "__type": kind, "message": "too big" })).await;
+    let error = ledger.write(&record()).await.unwrap_err();
+    assert_eq!(
+        (error.code.as_str(), error.refused),
+        ("ValidationException", true)
+    );
 }
 
 #[tokio::test]
