@@ -106,7 +106,7 @@ pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: &Cause) {
             finish_failed(draft);
         }
         SettleReason::ReportLost | SettleReason::LastAttemptLost => {
-            wait(draft, attempt, tries, cause)
+            wait(draft, attempt, tries, cause);
         }
     }
 }
