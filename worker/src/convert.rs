@@ -130,7 +130,7 @@ impl Converter {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let converting = tokio::task::spawn_blocking(move || run(opened.conversion, sender));
         let (converted, written) = tokio::join!(converting, target.receive(look, receiver));
-        let converted = converted.map_err(|panic| Error::panicked(&panic))?;
+        let converted = converted.map_err(Error::panicked)?;
         match (converted, written) {
             (Ok(rows), Ok(written)) => Ok((rows, written)),
             // The engine only knows that nobody listens; the writer knows why.
@@ -167,7 +167,7 @@ impl Converter {
         });
         opening
             .await
-            .map_err(|panic| Error::panicked(&panic))?
+            .map_err(Error::panicked)?
             .map_err(|error| self.engine_error(uri.to_owned(), error))
     }
 

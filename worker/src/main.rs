@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use etl_contract::{SHARD_ENV, WORK_ORDER_ENV, WorkOrder};
-use etl_worker::process::{Process, panic_text};
+use etl_worker::process::{Process, loggable};
 use etl_worker::{Error, report};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -67,11 +67,8 @@ fn main() -> ExitCode {
     start_log(&args);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(
-            place,
-            message = panic_text(panic.payload()),
-            "A thread panicked."
-        );
+        let message = loggable(std::thread::current().name(), panic.payload());
+        tracing::error!(place, message, "A thread panicked.");
     }));
 
     let order = read_order(args.order.as_deref());

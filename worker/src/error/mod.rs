@@ -9,6 +9,7 @@ use crate::commit::CommitError;
 use crate::control::ControlError;
 use crate::gate::Stop;
 use crate::plan::PlanError;
+use crate::process::panic_text;
 use crate::store::{Kind, StoreError};
 use crate::uri::UriError;
 use crate::write::WriteError;
@@ -95,8 +96,13 @@ impl Error {
     }
 
     /// A thread that died.
-    pub fn panicked(error: &JoinError) -> Self {
-        Error::Internal(format!("a thread of the worker died: {error}"))
+    pub fn panicked(error: JoinError) -> Self {
+        // The error's own text names the task by a number that is never the same.
+        let how = match error.try_into_panic() {
+            Ok(panic) => panic_text(&*panic).to_owned(),
+            Err(_) => "it was cancelled".to_owned(),
+        };
+        Error::Internal(format!("a thread of the worker died: {how}"))
     }
 
     /// Whether this is only the echo of another task's failure.
