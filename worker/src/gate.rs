@@ -1,8 +1,10 @@
 //! When the process must let go of storage: its own deadline, or SIGTERM.
 //!
-//! [`Gated`] wraps a store so that nothing behind it can write, and no reader
-//! waits, once the gate is closed. Aborting uploads stays possible: it takes
-//! nothing from anybody.
+//! [`Gated`] wraps a store so that no request behind it begins, and none is
+//! waited for, once the gate is closed. What a store was asked before may still
+//! take effect if it is out of the process by then, as it may when a node is
+//! lost: the conditions on it hold all the same. Aborting uploads stays possible:
+//! it takes nothing from anybody.
 
 use std::fmt;
 use std::future::Future;

@@ -180,7 +180,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Caveats
     /// Not every S3 implementation evaluates `condition` atomically here, so
-    /// it guards and does not decide: look at the object afterwards.
+    /// it guards and does not decide: look at the object afterwards. Two owners
+    /// who race for one key need a store that does.
     async fn complete_upload(
         &self,
         key: &str,

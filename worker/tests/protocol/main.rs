@@ -19,4 +19,5 @@ use etl_worker::store::{Store, conformance};
 async fn the_store_of_these_tests_keeps_the_promises_of_a_store() {
     let store: Arc<dyn Store> = Arc::new(memory::MemoryStore::new("m"));
     conformance::check(&store, "p/").await.unwrap();
+    conformance::completing_races(&store, "c/").await.unwrap();
 }

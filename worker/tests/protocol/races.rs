@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::bench::{
     HASH, assert_three_outputs, category, complete, manifest, number_lines, numbers, order, run,
-    shard, three_inputs,
+    shard, texts, three_inputs,
 };
 use crate::intercept::{Intercepted, Request};
 use crate::memory::MemoryStore;
@@ -102,6 +102,26 @@ async fn of_two_owners_on_one_key_exactly_one_completes() {
             .into_iter()
             .filter(|key| key.ends_with("/manifest"));
         assert_eq!(manifests.count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_owners_on_one_key_that_is_uploaded_in_parts_exactly_one_completes() {
+    let source = MemoryStore::new("raw");
+    source.insert("large.parquet", texts(17, 1 << 20));
+    for _ in 0..3 {
+        let output = MemoryStore::new("out");
+        let owner = |name: &str| {
+            let job = json!({"name": name, "uid": name, "owner": format!("c/n/EtlJob/{name}")});
+            (order(&json!({"job": job})), 0)
+        };
+        let outcomes = together(&source, &output, vec![owner("x"), owner("y")]).await;
+        let (done, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        assert_eq!((done.len(), failed.len()), (1, 1), "{done:?} {failed:?}");
+        for outcome in failed {
+            assert_eq!(category(outcome), Category::OutputConflict);
+        }
+        assert_eq!(output.pending_uploads(), 0);
     }
 }
 

@@ -106,9 +106,13 @@ impl Staged {
         self.armed = false;
     }
 
-    /// Makes the content durable and gives it its final name.
+    /// Makes the content durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the file its final name.
     pub(super) fn publish(mut self, to: &Path, only_new: bool) -> Result<(), Trouble> {
-        self.file.sync_all()?;
         // The lock keeps our own kind away; a link, unlike a rename, is also
         // refused if anybody else has just made the file.
         if only_new {
@@ -141,6 +145,35 @@ impl Drop for Staged {
 
 /// Unfinished files for `key`, with the time they were begun.
 pub(super) fn staged_for(staging: &Path, key: &str) -> io::Result<Vec<(String, Timestamp)>> {
+    let staged = names_for(staging, key)?.into_iter().filter_map(|name| {
+        let nanos = i128::from_str_radix(name.split('-').nth(2)?, 16).ok()?;
+        Some((name, Timestamp::from_nanosecond(nanos).ok()?))
+    });
+    Ok(staged.collect())
+}
+
+/// Unfinished files for `key` whose process is gone. Nobody will finish them:
+/// another run has another uid, and looks only for its own.
+pub(super) fn left_behind(staging: &Path, key: &str) -> io::Result<Vec<String>> {
+    let mut names = names_for(staging, key)?;
+    names.retain(|name| {
+        let process = name
+            .split('-')
+            .nth(1)
+            .and_then(|pid| u32::from_str_radix(pid, 16).ok());
+        process.is_some_and(is_gone)
+    });
+    Ok(names)
+}
+
+/// Whether there is certainly no such process. Where the system does not tell,
+/// left-over files stay; they are invisible to readers.
+fn is_gone(process: u32) -> bool {
+    let processes = Path::new("/proc");
+    processes.join("self").exists() && !processes.join(process.to_string()).exists()
+}
+
+fn names_for(staging: &Path, key: &str) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(staging) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -152,16 +185,8 @@ pub(super) fn staged_for(staging: &Path, key: &str) -> io::Result<Vec<(String, T
         let Ok(name) = entry?.file_name().into_string() else {
             continue;
         };
-        let mut fields = name.split('-');
-        if fields.next() != Some(&digest) {
-            continue;
-        }
-        let started = fields
-            .nth(1)
-            .and_then(|nanos| i128::from_str_radix(nanos, 16).ok())
-            .and_then(|nanos| Timestamp::from_nanosecond(nanos).ok());
-        if let Some(started) = started {
-            found.push((name, started));
+        if name.split('-').next() == Some(&digest) {
+            found.push(name);
         }
     }
     Ok(found)

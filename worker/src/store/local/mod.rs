@@ -11,12 +11,12 @@
 
 mod attributes;
 mod files;
+mod folder;
 mod walk;
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,11 +27,8 @@ use super::{
     StoreError, UploadId, crc64,
 };
 use crate::uri::Root;
-use attributes::Sidecars;
-use files::{Staged, etag_of};
-
-/// Folder of everything that is not an output, the control prefix included.
-const PRIVATE: &str = "_etl";
+use files::Staged;
+use folder::{Caller, Folder, check_pin, upload_file};
 
 /// A directory.
 #[derive(Debug)]
@@ -39,34 +36,26 @@ pub struct LocalStore {
     folder: Arc<Folder>,
 }
 
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    sidecars: Sidecars,
-}
-
 impl LocalStore {
     /// The store on `folder`, which need not exist before the first write.
     pub fn new(folder: PathBuf) -> Self {
-        let sidecars = Sidecars::new(folder.join(PRIVATE).join(".attributes"));
         LocalStore {
-            folder: Arc::new(Folder {
-                path: folder,
-                sidecars,
-            }),
+            folder: Arc::new(Folder::new(folder)),
         }
     }
 
-    /// Runs blocking file work beside the asynchronous threads.
+    /// Runs blocking file work beside the asynchronous threads. It cannot be
+    /// stopped, but once the future is dropped it publishes nothing any more.
     async fn blocking<T: Send + 'static>(
         &self,
         operation: &'static str,
         key: &str,
-        work: impl FnOnce(&Folder, &str) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Folder, &str, &Caller) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         let folder = Arc::clone(&self.folder);
         let owned = key.to_owned();
-        let outcome = tokio::task::spawn_blocking(move || work(&folder, &owned)).await;
+        let (caller, _waiting) = Caller::new();
+        let outcome = tokio::task::spawn_blocking(move || work(&folder, &owned, &caller)).await;
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(trouble)) => Err(trouble.into_error(operation, self.uri(key))),
@@ -116,138 +105,6 @@ impl Trouble {
     }
 }
 
-impl Folder {
-    /// The file behind a key; refuses keys that would leave the folder.
-    fn file(&self, key: &str) -> Result<PathBuf, Trouble> {
-        let safe = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
-        if key.split('/').all(safe) {
-            Ok(self.path.join(key))
-        } else {
-            Err(Trouble::refused(
-                Kind::Unsupported,
-                "a file cannot have this name",
-            ))
-        }
-    }
-
-    fn staging(&self) -> PathBuf {
-        self.path.join(PRIVATE).join(".uploads")
-    }
-
-    fn head(&self, key: &str) -> Result<Object, Trouble> {
-        let path = self.file(key)?;
-        // A writer may replace file and sidecar between the two looks; its
-        // sidecar is in place before the file is.
-        for _ in 0..8 {
-            let metadata = std::fs::metadata(&path)?;
-            if !metadata.is_file() {
-                return Err(Trouble::refused(Kind::NotFound, "this is not a file"));
-            }
-            let object = walk::object(key, &metadata);
-            let kept = self.sidecars.read(key, &object.etag)?;
-            if etag_of(&std::fs::metadata(&path)?) == object.etag {
-                return Ok(match kept {
-                    Some(kept) => Object {
-                        metadata: kept.metadata,
-                        crc64: kept.crc64,
-                        ..object
-                    },
-                    None => object,
-                });
-            }
-        }
-        Err(Trouble::refused(
-            Kind::Unavailable,
-            "the file keeps changing",
-        ))
-    }
-
-    fn read(&self, key: &str, pin: &Pin, range: Option<Range<u64>>) -> Result<Bytes, Trouble> {
-        let file = File::open(self.file(key)?)?;
-        let before = file.metadata()?;
-        check_pin(pin, &etag_of(&before))?;
-        let range = range.unwrap_or(0..before.len());
-        if range.end > before.len() || range.start > range.end {
-            let detail = format!("the file has {} bytes", before.len());
-            return Err(Trouble::refused(Kind::Other, detail));
-        }
-        let bytes = files::read_range(&file, range)?;
-        // Bytes that were edited in place while they were read belong to
-        // neither version.
-        check_pin(pin, &etag_of(&file.metadata()?))?;
-        Ok(bytes)
-    }
-
-    /// Moves a finished file to its key, if the condition holds.
-    fn publish(
-        &self,
-        key: &str,
-        staged: Staged,
-        kept: &attributes::Kept,
-        condition: &Precondition,
-    ) -> Result<String, Trouble> {
-        let path = self.file(key)?;
-        let parent = path.parent().unwrap_or(&self.path);
-        files::create_folders(parent)?;
-        let _lock = files::lock(&self.path.join(PRIVATE).join(".lock"))?;
-        let present = match std::fs::metadata(&path) {
-            Ok(metadata) => Some(etag_of(&metadata)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        check_condition(condition, present.as_deref())?;
-        let etag = staged.etag()?;
-        if kept.says_anything() {
-            self.sidecars.write(key, &etag, kept)?;
-        }
-        staged.publish(&path, matches!(condition, Precondition::Absent))?;
-        files::sync_folder(parent)?;
-        // The attributes of what was replaced describe nothing any more.
-        self.sidecars.forget_others(key, &etag)?;
-        Ok(etag)
-    }
-}
-
-fn check_pin(pin: &Pin, etag: &str) -> Result<(), Trouble> {
-    if pin.version.is_some() {
-        return Err(Trouble::refused(
-            Kind::Unsupported,
-            "files have no versions",
-        ));
-    }
-    match &pin.etag {
-        Some(expected) if expected != etag => Err(Trouble::refused(
-            Kind::PreconditionFailed,
-            "the file is not the expected one",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn check_condition(condition: &Precondition, present: Option<&str>) -> Result<(), Trouble> {
-    let detail = match (condition, present) {
-        (Precondition::Any, _) | (Precondition::Absent, None) => return Ok(()),
-        (Precondition::Match(expected), Some(etag)) if expected == etag => return Ok(()),
-        (Precondition::Absent, Some(_)) => "there is a file already",
-        (Precondition::Match(_), Some(_)) => "the file to be replaced has changed",
-        (Precondition::Match(_), None) => "the file to be replaced is gone",
-    };
-    Err(Trouble::refused(Kind::PreconditionFailed, detail))
-}
-
-/// Upload ids become file names, and must not become anything else.
-fn upload_file(staging: &Path, upload: &UploadId) -> Result<PathBuf, Trouble> {
-    if upload
-        .0
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    {
-        Ok(staging.join(&upload.0))
-    } else {
-        Err(Trouble::refused(Kind::NotFound, "there is no such upload"))
-    }
-}
-
 #[async_trait]
 impl Store for LocalStore {
     fn uri(&self, key: &str) -> String {
@@ -261,7 +118,7 @@ impl Store for LocalStore {
 
     async fn head(&self, key: &str, pin: &Pin) -> Result<Object, StoreError> {
         let pin = pin.clone();
-        self.blocking("look at", key, move |folder, key| {
+        self.blocking("look at", key, move |folder, key, _caller| {
             let object = folder.head(key)?;
             check_pin(&pin, &object.etag)?;
             Ok(object)
@@ -270,7 +127,7 @@ impl Store for LocalStore {
     }
 
     async fn list(&self, prefix: &str, _page: Option<&str>) -> Result<Page, StoreError> {
-        self.blocking("list", prefix, |folder, prefix| {
+        self.blocking("list", prefix, |folder, prefix, _caller| {
             Ok(Page {
                 objects: walk::list(&folder.path, prefix)?,
                 next: None,
@@ -286,7 +143,7 @@ impl Store for LocalStore {
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
         let pin = pin.clone();
-        self.blocking("read", key, move |folder, key| {
+        self.blocking("read", key, move |folder, key, _caller| {
             folder.read(key, &pin, range)
         })
         .await
@@ -300,12 +157,12 @@ impl Store for LocalStore {
         condition: &Precondition,
     ) -> Result<String, StoreError> {
         let (attributes, condition) = (attributes.clone(), condition.clone());
-        self.blocking("write", key, move |folder, key| {
+        self.blocking("write", key, move |folder, key, caller| {
             folder.file(key)?;
-            let staged = Staged::create(&folder.staging(), key)?;
+            let staged = folder.stage(key)?;
             staged.write_at(0, &body)?;
             let kept = attributes::Kept::new(attributes, Some(crc64(&body)));
-            folder.publish(key, staged, &kept, &condition)
+            folder.publish(key, staged, &kept, &condition, caller)
         })
         .await
     }
@@ -316,9 +173,9 @@ impl Store for LocalStore {
         attributes: &Attributes,
     ) -> Result<UploadId, StoreError> {
         let attributes = attributes.clone();
-        self.blocking("write", key, move |folder, key| {
+        self.blocking("write", key, move |folder, key, _caller| {
             folder.file(key)?;
-            let staged = Staged::create(&folder.staging(), key)?;
+            let staged = folder.stage(key)?;
             let id = staged.id().to_owned();
             // Kept under the upload's name until the object has an etag.
             folder
@@ -338,7 +195,7 @@ impl Store for LocalStore {
         body: Bytes,
     ) -> Result<Part, StoreError> {
         let upload = upload.clone();
-        self.blocking("write", key, move |folder, _| {
+        self.blocking("write", key, move |folder, _key, _caller| {
             let path = upload_file(&folder.staging(), &upload)?;
             files::write_existing(&path, slot.offset, &body)?;
             let (size, crc64) = (body.len() as u64, crc64(&body));
@@ -362,7 +219,7 @@ impl Store for LocalStore {
     ) -> Result<String, StoreError> {
         let (upload, condition) = (upload.clone(), condition.clone());
         let expected: u64 = parts.iter().map(|part| part.size).sum();
-        self.blocking("write", key, move |folder, key| {
+        self.blocking("write", key, move |folder, key, caller| {
             let path = upload_file(&folder.staging(), &upload)?;
             let Some(mut kept) = folder.sidecars.read(&upload.0, "upload")? else {
                 return Err(Trouble::refused(Kind::NotFound, "there is no such upload"));
@@ -373,7 +230,7 @@ impl Store for LocalStore {
                 staged.keep();
                 return Err(Trouble::refused(Kind::Other, "the parts leave a hole"));
             }
-            match folder.publish(key, staged, &kept, &condition) {
+            match folder.publish(key, staged, &kept, &condition, caller) {
                 Ok(etag) => {
                     folder.sidecars.forget_others(&upload.0, "")?;
                     Ok(etag)
@@ -386,7 +243,7 @@ impl Store for LocalStore {
 
     async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), StoreError> {
         let upload = upload.clone();
-        self.blocking("abort the upload of", key, move |folder, _| {
+        self.blocking("abort the upload of", key, move |folder, _key, _caller| {
             files::remove_if_present(&upload_file(&folder.staging(), &upload)?)?;
             folder.sidecars.forget_others(&upload.0, "")?;
             Ok(())
@@ -395,7 +252,7 @@ impl Store for LocalStore {
     }
 
     async fn uploads(&self, key: &str) -> Result<Vec<PendingUpload>, StoreError> {
-        self.blocking("list uploads of", key, |folder, key| {
+        self.blocking("list uploads of", key, |folder, key, _caller| {
             Ok(files::staged_for(&folder.staging(), key)?
                 .into_iter()
                 .map(|(id, started)| PendingUpload {

@@ -17,6 +17,9 @@ async fn local_files_keep_the_promises_of_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(LocalStore::new(folder.path().to_owned()));
     conformance::check(&store, "suite/").await.unwrap();
+    conformance::completing_races(&store, "completing/")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -121,4 +124,58 @@ async fn metadata_of_a_foreign_file_is_empty_and_not_that_of_its_predecessor() {
             .metadata
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path().to_owned());
+    let lock = files::lock(&store.folder.lock_file()).unwrap();
+    let attributes = Attributes::default();
+    let body = Bytes::from_static(b"{}\n");
+    {
+        let mut put = std::pin::pin!(store.put("a", body, &attributes, &Precondition::Any));
+        // The file operation begins, and comes as far as the lock.
+        assert!(futures::poll!(&mut put).is_pending());
+    }
+    drop(lock);
+    // It ends when it lets go of the folder.
+    while Arc::strong_count(&store.folder) > 1 {
+        tokio::task::yield_now().await;
+    }
+    let found = store.head("a", &Pin::default()).await;
+    assert_eq!(found.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(names(&folder.path().join("_etl/.uploads")), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_removed_when_the_key_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path().to_owned());
+    let attributes = Attributes {
+        content_type: Some("application/json"),
+        ..Attributes::default()
+    };
+    let live = store.begin_upload("a", &attributes).await.unwrap();
+    let other = store.begin_upload("b", &attributes).await.unwrap();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    // The same names, as the dead process would have chosen them.
+    let own = format!("-{:x}-", std::process::id());
+    let staging = folder.path().join("_etl/.uploads");
+    for upload in [&live, &other] {
+        let dead = upload.0.replacen(&own, &format!("-{:x}-", child.id()), 1);
+        std::fs::write(staging.join(dead), "half").unwrap();
+    }
+    assert_eq!(names(&staging).len(), 4);
+    let again = store.begin_upload("a", &attributes).await.unwrap();
+    let left = names(&staging);
+    assert_eq!(left.len(), 4, "{left:?}");
+    for kept in [&live, &other, &again] {
+        assert!(left.contains(&kept.0), "{left:?}");
+    }
+    let dead_of_a = left
+        .iter()
+        .any(|name| name.split('-').next() == live.0.split('-').next() && !name.contains(&own));
+    assert!(!dead_of_a, "{left:?}");
 }

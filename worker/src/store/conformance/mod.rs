@@ -3,23 +3,19 @@
 //! The commit protocol is only as good as the store below it, and stores differ
 //! from what they claim: run this before trusting one.
 
+mod races;
+mod uploads;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use etl_contract::Tag;
-use futures::future::join_all;
 
-use super::{Attributes, Kind, Pin, Precondition, Slot, Store, StoreError, crc64, list_all};
+pub use races::{completing_races, races, replacing_races};
+pub use uploads::{abandoned_uploads, multipart};
 
-/// Writers of a race.
-const WRITERS: usize = 8;
-
-/// Races in a row: a check that is not atomic passes one by luck.
-const RACES: usize = 5;
-
-/// Smallest part that S3 takes, but for the last.
-const PART_BYTES: usize = 5 << 20;
+use super::{Attributes, Kind, Pin, Precondition, Store, StoreError, crc64, list_all};
 
 /// A promise that was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +57,8 @@ fn ensure_kind<T>(probe: &'static str, expected: Kind, outcome: Result<T, StoreE
     )
 }
 
-/// Runs every probe below `prefix`, which is empty or ends in `/` and holds no
-/// objects yet.
+/// Runs every probe but [`completing_races`] below `prefix`, which is empty or
+/// ends in `/` and holds no objects yet.
 pub async fn check(store: &Arc<dyn Store>, prefix: &str) -> Result<(), Violation> {
     let at = |name: &str| format!("{prefix}{name}");
     round_trip(&**store, &at("round-trip")).await?;
@@ -274,145 +270,4 @@ pub async fn names(store: &dyn Store, prefix: &str) -> Result<(), Violation> {
         )?;
     }
     Ok(())
-}
-
-/// Parts make one object, with the attributes given at the beginning.
-pub async fn multipart(store: &dyn Store, key: &str) -> Result<(), Violation> {
-    let whole: Bytes = (0..PART_BYTES + 1000)
-        .map(|index| (index % 251) as u8)
-        .collect();
-    let attributes = Attributes {
-        metadata: [("etl-run".to_owned(), "u/1-0".to_owned())].into(),
-        ..Attributes::default()
-    };
-    let upload = store.begin_upload(key, &attributes).await?;
-    ensure_kind(
-        "unfinished",
-        Kind::NotFound,
-        store.head(key, &Pin::default()).await,
-    )?;
-    // The last part first: order is the store's business.
-    let second = Slot {
-        number: 2,
-        offset: PART_BYTES as u64,
-    };
-    let second = store
-        .put_part(key, &upload, second, whole.slice(PART_BYTES..))
-        .await?;
-    let first = Slot {
-        number: 1,
-        offset: 0,
-    };
-    let first = store
-        .put_part(key, &upload, first, whole.slice(..PART_BYTES))
-        .await?;
-    let crc = crc64(&whole);
-    let condition = Precondition::Absent;
-    store
-        .complete_upload(key, &upload, &[first, second], crc, &condition)
-        .await?;
-    let object = store.head(key, &Pin::default()).await?;
-    ensure("size of the parts", &(whole.len() as u64), &object.size)?;
-    ensure(
-        "metadata of the upload",
-        &attributes.metadata,
-        &object.metadata,
-    )?;
-    let read = store.get(key, &Pin::default(), None).await?;
-    ensure("content of the parts", &true, &(read == whole))?;
-    let again = store.begin_upload(key, &attributes).await?;
-    let only = store
-        .put_part(
-            key,
-            &again,
-            Slot {
-                number: 1,
-                offset: 0,
-            },
-            read,
-        )
-        .await?;
-    let outcome = store
-        .complete_upload(key, &again, &[only], crc, &condition)
-        .await;
-    ensure_kind("complete on something", Kind::PreconditionFailed, outcome)?;
-    store.abort_upload(key, &again).await?;
-    Ok(())
-}
-
-/// Unfinished uploads are listed by their exact key, and can be aborted.
-pub async fn abandoned_uploads(store: &dyn Store, key: &str) -> Result<(), Violation> {
-    let upload = store.begin_upload(key, &Attributes::default()).await?;
-    let other = format!("{key}-other");
-    let neighbour = store.begin_upload(&other, &Attributes::default()).await?;
-    let pending = store.uploads(key).await?;
-    ensure(
-        "pending",
-        &vec![&upload],
-        &pending.iter().map(|pending| &pending.id).collect(),
-    )?;
-    store.abort_upload(key, &upload).await?;
-    store.abort_upload(key, &upload).await?;
-    ensure("aborted", &0, &store.uploads(key).await?.len())?;
-    let part = Slot {
-        number: 1,
-        offset: 0,
-    };
-    let outcome = store
-        .put_part(key, &upload, part, Bytes::from_static(b"x"))
-        .await;
-    ensure_kind("part of an aborted upload", Kind::NotFound, outcome)?;
-    store.abort_upload(&other, &neighbour).await?;
-    Ok(())
-}
-
-/// Of many writers on the condition that there is nothing, one succeeds.
-pub async fn races(store: &Arc<dyn Store>, prefix: &str) -> Result<(), Violation> {
-    for race in 0..RACES {
-        one_winner(store, &format!("{prefix}{race}"), &Precondition::Absent).await?;
-    }
-    Ok(())
-}
-
-/// Of many writers that replace the same content, one succeeds.
-pub async fn replacing_races(store: &Arc<dyn Store>, key: &str) -> Result<(), Violation> {
-    let body = Bytes::from_static(b"0");
-    let mut etag = store
-        .put(key, body, &Attributes::default(), &Precondition::Absent)
-        .await?;
-    for _ in 0..RACES {
-        one_winner(store, key, &Precondition::Match(etag)).await?;
-        etag = store.head(key, &Pin::default()).await?.etag;
-    }
-    Ok(())
-}
-
-async fn one_winner(store: &Arc<dyn Store>, key: &str, condition: &Precondition) -> Probe {
-    let before = match condition {
-        Precondition::Match(etag) => etag.clone(),
-        Precondition::Any | Precondition::Absent => "nothing".to_owned(),
-    };
-    let writers = (0..WRITERS).map(|writer| {
-        let (store, key, condition) = (Arc::clone(store), key.to_owned(), condition.clone());
-        let body = Bytes::from(format!("writer {writer} after {before}"));
-        tokio::spawn(async move {
-            let put = store
-                .put(&key, body.clone(), &Attributes::default(), &condition)
-                .await;
-            (put, body)
-        })
-    });
-    let mut winners = Vec::new();
-    for ended in join_all(writers).await {
-        let Ok((put, body)) = ended else { continue };
-        match put {
-            Ok(_) => winners.push(body),
-            // A store may ask a racing writer to come again.
-            Err(error) if matches!(error.kind(), Kind::PreconditionFailed | Kind::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    ensure("winners of a race", &1, &winners.len())?;
-    let content = store.get(key, &Pin::default(), None).await?;
-    ensure("content after a race", &winners.first(), &Some(&content))
 }
