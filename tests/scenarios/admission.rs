@@ -18,7 +18,7 @@ use crate::invariants;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is wrong, as pointers and JSON, and what the API server must say to it.
-const REFUSALS: [(&[(&str, &str)], &str); 15] = [
+const REFUSALS: [(&[(&str, &str)], &str); 16] = [
     (
         &[("/spec/source/uri", r#""file:///tmp/a.parquet""#)],
         "source.uri must start with s3:// (file:// works only with kubectl etl run)",
@@ -59,6 +59,10 @@ const REFUSALS: [(&[(&str, &str)], &str); 15] = [
         &[("/spec/output/keyTemplate", r#""a/../{stem}""#)],
         "output.keyTemplate must be a relative key without . and .. segments, not below _etl/, \
          and must not end in /",
+    ),
+    (
+        &[("/spec/output/tags", r#"{"": "no key"}"#)],
+        "a tag's key has 1 to 128 characters",
     ),
     (
         &[(
@@ -119,7 +123,7 @@ pub(crate) async fn what_cannot_work_is_refused_with_the_reason(tenant: &Tenant<
     let definition = definitions.get("etljobs.etl-operator.io").await?;
     let mut rules = Vec::new();
     messages(&serde_json::to_value(definition)?, &mut rules);
-    ensure!(rules.len() >= 14, "the rules were not found: {rules:?}");
+    ensure!(rules.len() >= 15, "the rules were not found: {rules:?}");
     for rule in rules {
         ensure!(
             broken.contains(rule.as_str()),
