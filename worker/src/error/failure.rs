@@ -162,8 +162,12 @@ fn of_store(error: &StoreError) -> Failure {
         Kind::AccessDenied => told.hint(ACCESS_HINT),
         Kind::Throttled => told.hint(THROTTLED_HINT),
         Kind::Conflict | Kind::Unavailable | Kind::Unknown => told.hint(REACH_HINT),
-        Kind::NotFound | Kind::Unsupported | Kind::Stopped(_) => told,
-        Kind::PreconditionFailed | Kind::Other => told.hint(REPORT_HINT),
+        // What the store or the file system says is all there is to say.
+        Kind::NotFound
+        | Kind::Unsupported
+        | Kind::PreconditionFailed
+        | Kind::Stopped(_)
+        | Kind::Other => told,
     }
 }
 
@@ -331,25 +335,28 @@ mod tests {
                 Error::Plan(PlanError::TooMany { uri: uri() }),
                 Category::UnsupportedInput,
             ),
-            (Error::Store(store(Kind::NoBucket)), Category::InvalidSpec),
             (
                 Error::Plan(PlanError::Store(store(Kind::NoBucket))),
                 Category::SourceNotFound,
-            ),
-            (Error::Store(store(Kind::Unknown)), Category::Unavailable),
-            (source(Kind::Archived), Category::UnsupportedInput),
-            (
-                Error::Store(store(Kind::WrongRegion)),
-                Category::InvalidSpec,
-            ),
-            (
-                Error::Store(store(Kind::BadAttribute)),
-                Category::InvalidSpec,
             ),
             (Error::Stopped(Stop::Deadline), Category::DeadlineExceeded),
             (Error::Internal("x".into()), Category::Internal),
         ] {
             assert_eq!(error.failure().category, category, "{error}");
+        }
+    }
+
+    #[test]
+    fn categories_of_a_store_that_refuses() {
+        for (kind, category) in [
+            (Kind::NoBucket, Category::InvalidSpec),
+            (Kind::WrongRegion, Category::InvalidSpec),
+            (Kind::BadAttribute, Category::InvalidSpec),
+            (Kind::Archived, Category::UnsupportedInput),
+            (Kind::Unknown, Category::Unavailable),
+        ] {
+            let failure = Error::Store(store(kind)).failure();
+            assert_eq!(failure.category, category, "{kind:?}");
         }
     }
 
@@ -371,17 +378,22 @@ mod tests {
         assert!(failure.hint.unwrap().contains("{dir}"));
     }
 
-    /// Every failure that ends a run, and every one that the user can mend.
-    fn told() -> Vec<Failure> {
-        let uri = || "s3://raw/a".to_owned();
-        let unsupported = || etl_engine::Error::Unsupported {
+    /// What the engine refuses, of an object that can be left out or cannot.
+    fn refused(below_prefix: bool) -> [Error; 2] {
+        let unsupported = etl_engine::Error::Unsupported {
             place: Place::default(),
             what: "x".into(),
         };
-        let bad = || etl_engine::Error::BadInput {
+        let bad = etl_engine::Error::BadInput {
             place: Place::default(),
             problem: "x".into(),
         };
+        [unsupported, bad].map(|error| Error::engine("s3://raw/a".into(), below_prefix, error))
+    }
+
+    /// Every failure that ends a run, and every one that the user can mend.
+    fn told() -> Vec<Failure> {
+        let uri = || "s3://raw/a".to_owned();
         let same_output = |dir_helps| PlanError::SameOutput {
             first: uri(),
             second: uri(),
@@ -401,11 +413,7 @@ mod tests {
             planned: "x".into(),
             own: "y".into(),
         };
-        [
-            Error::engine(uri(), true, unsupported()),
-            Error::engine(uri(), false, unsupported()),
-            Error::engine(uri(), true, bad()),
-            Error::engine(uri(), false, bad()),
+        let own = [
             foreign,
             Error::Plan(PlanError::NoObject { uri: uri() }),
             Error::Plan(nothing),
@@ -429,10 +437,12 @@ mod tests {
             Error::Commit(replaced),
             Error::Commit(CommitError::Removed { uri: uri() }),
             Error::Stopped(Stop::Deadline),
-        ]
-        .iter()
-        .map(Error::failure)
-        .collect()
+        ];
+        let engine = [true, false].into_iter().flat_map(refused);
+        own.into_iter()
+            .chain(engine)
+            .map(|error| error.failure())
+            .collect()
     }
 
     #[test]
@@ -461,12 +471,10 @@ mod tests {
     #[test]
     fn only_an_object_below_a_prefix_can_be_left_out() {
         for below_prefix in [true, false] {
-            let torn = etl_engine::Error::BadInput {
-                place: Place::default(),
-                problem: "torn".into(),
-            };
-            let failure = Error::engine("s3://raw/a".into(), below_prefix, torn).failure();
-            assert_eq!(failure.hint.unwrap().contains("exclude"), below_prefix);
+            for error in refused(below_prefix) {
+                let hint = error.failure().hint.unwrap();
+                assert_eq!(hint.contains("exclude"), below_prefix, "{hint}");
+            }
         }
     }
 }

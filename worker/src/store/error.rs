@@ -30,7 +30,8 @@ pub enum Kind {
     Unsupported,
     /// The object is in an archive and has to be restored before it is read.
     Archived,
-    /// The bucket is in another region than the client is set to.
+    /// The bucket is in another region than the client is set to, if it is set to
+    /// one at all.
     WrongRegion,
     /// The store does not know the storage class, or takes none of these tags.
     BadAttribute,

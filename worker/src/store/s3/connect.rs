@@ -39,10 +39,10 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     }
     if shared.region().is_none() {
         return Err(StoreError::new(
-            Kind::Other,
+            Kind::WrongRegion,
             "open",
             uri(),
-            "no AWS region is configured: set it at installation, or AWS_REGION",
+            "no AWS region is configured",
         ));
     }
     let mut config = Builder::from(&shared)
