@@ -32,28 +32,6 @@ pub(crate) async fn an_evicted_pod_is_replaced_and_not_charged(tenant: &Tenant<'
         .map(drop)
 }
 
-/// Six evictions are more than an attempt survives; the next one is free.
-pub(crate) async fn a_shard_that_is_evicted_six_times_gets_a_free_attempt(
-    tenant: &Tenant<'_>,
-) -> Result<()> {
-    faults::put_source(tenant, LARGE)?;
-    let timeline = tenant.timeline().await?;
-    let changes = json!({"retryPolicy": {"maxAttempts": 1}});
-    let (_, mut worker) = start_frozen(tenant, "hunted", changes).await?;
-    for eviction in 1..=6 {
-        evict(tenant, &worker).await?;
-        if eviction < 6 {
-            worker = tenant.freeze_worker("hunted", 1, ATTEMPT).await?;
-        }
-    }
-
-    let job_done = tenant.wait_complete("hunted", ATTEMPT * 2).await?;
-    ensure_attempts(&job_done, &[("Disrupted", false), ("Complete", false)])?;
-    faults::hold(tenant, &timeline, "hunted", LARGE)
-        .await
-        .map(drop)
-}
-
 /// Evicts the pod of a frozen worker and lets the worker hear of it.
 async fn evict(tenant: &Tenant<'_>, worker: &Worker) -> Result<()> {
     let pods = tenant.api::<Pod>();

@@ -92,7 +92,6 @@ fn side_by_side() -> Vec<Scenario> {
         scenario!(prefix::a_shard_that_fails_twice_is_finished),
         scenario!(deadline::a_worker_that_wakes_after_its_deadline_commits_nothing),
         scenario!(evicted::an_evicted_pod_is_replaced_and_not_charged),
-        scenario!(evicted::a_shard_that_is_evicted_six_times_gets_a_free_attempt),
         scenario!(job_deleted::a_job_deleted_by_kubectl_is_a_lost_attempt),
         scenario!(job_deleted::a_job_deleted_with_its_pods_is_a_lost_attempt),
         scenario!(namespace_deleted::a_namespace_goes_at_once_and_the_ledger_closes_the_run),
@@ -113,6 +112,7 @@ fn alone() -> Vec<Scenario> {
         scenario!(ledger_outage::a_restart_during_an_outage_loses_no_row),
         scenario!(node_lost::what_a_lost_node_had_committed_is_complete),
         scenario!(operator_killed::a_run_survives_its_operator_at_every_moment),
+        scenario!(operator_killed::a_report_that_nobody_read_is_looked_up),
         scenario!(s3_outage::a_run_outlives_an_outage_of_the_store),
         scenario!(start_timeout::an_image_that_cannot_be_pulled_is_told),
     ]

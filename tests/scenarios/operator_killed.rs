@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use etl_tests::{Signal, Tenant, Timeline, has_condition, reason};
+use etl_tests::{Signal, Tenant, Timeline, Worker, has_condition, reason};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::faults::{self, ATTEMPT, LARGE, ensure_attempts, spec, uid, wait_closed, wait_running};
+use crate::faults::{
+    self, ATTEMPT, LARGE, SMALL, ensure_attempts, spec, start_frozen, uid, wait_closed,
+    wait_running,
+};
 
 const NAME: &str = "steadfast";
 
@@ -145,11 +148,37 @@ async fn killed_while_ending(tenant: &Tenant<'_>, due: Timestamp) -> Result<()> 
 /// The operator sleeps while the worker ends, and never wakes.
 async fn killed_at_the_workers_end(tenant: &Tenant<'_>) -> Result<()> {
     let worker = tenant.freeze_worker(NAME, 3, ATTEMPT).await?;
+    end_unseen(tenant, &worker).await?;
+    tenant.lab().kill_operator().await
+}
+
+/// The worker ends while no operator looks, and its pod is cleaned away with its
+/// report: the next operator knows that the Job succeeded, and looks up the rest.
+pub(crate) async fn a_report_that_nobody_read_is_looked_up(tenant: &Tenant<'_>) -> Result<()> {
+    faults::put_source(tenant, SMALL)?;
+    let timeline = tenant.timeline().await?;
+    let (_, worker) = start_frozen(tenant, NAME, json!({})).await?;
+    end_unseen(tenant, &worker).await?;
+    let pods = tenant.api::<Pod>();
+    pods.delete(worker.pod_name(), &DeleteParams::default())
+        .await?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !tenant.pods().await?.is_empty() {
+        ensure!(Instant::now() < deadline, "the pod does not go");
+        sleep(Duration::from_millis(100)).await;
+    }
+    tenant.lab().kill_operator().await?;
+
+    tenant.wait_complete(NAME, ATTEMPT).await?;
+    let done = faults::hold(tenant, &timeline, NAME, SMALL).await?;
+    ensure_attempts(&done, &[("ReportLost", false), ("Complete", false)])
+}
+
+/// Puts the operator to sleep and lets the frozen worker come to its end.
+async fn end_unseen(tenant: &Tenant<'_>, worker: &Worker) -> Result<()> {
     let running = wait_running(tenant, NAME).await?;
-    let attempt = &running["status"]["attempt"];
-    let child = attempt["jobName"]
-        .as_str()
-        .context("the attempt names its Job")?;
+    let child = &running["status"]["attempt"]["jobName"];
+    let child = child.as_str().context("the attempt names its Job")?;
     for process in tenant.lab().operator_processes().await? {
         process.signal(Signal::STOP)?;
     }
@@ -160,7 +189,7 @@ async fn killed_at_the_workers_end(tenant: &Tenant<'_>) -> Result<()> {
         !has_condition(&unseen, "Complete"),
         "the operator was awake"
     );
-    tenant.lab().kill_operator().await
+    Ok(())
 }
 
 async fn wait_job_complete(tenant: &Tenant<'_>, name: &str) -> Result<()> {
