@@ -107,6 +107,9 @@ pub enum CommitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The manifest was asked for, and what became of it is not known.
+    #[error(transparent)]
+    Undecided(ControlError),
     /// A record does not fit the plan, or its counts do not add up.
     #[error("the record of task {task} {problem}")]
     Record {
@@ -177,7 +180,8 @@ impl Committer<'_> {
             .into_iter()
             .unzip();
         let manifest = self.manifest(inputs, outputs).await?;
-        let (_, settled) = self.control.settle(MANIFEST, manifest).await?;
+        let settled = self.control.settle(MANIFEST, manifest).await;
+        let (_, settled) = settled.map_err(CommitError::Undecided)?;
         Ok(Some(settled))
     }
 

@@ -29,6 +29,15 @@ const CONFLICT_HINT: &str = "remove the object and make the EtlJob again, or mak
 impl Error {
     /// The error as the report tells it.
     pub fn failure(&self) -> Failure {
+        Failure {
+            // Whoever was interrupted while it committed does not know either;
+            // that the operator knows from the category.
+            undecided: matches!(self, Error::Commit(CommitError::Undecided(_))),
+            ..self.told()
+        }
+    }
+
+    fn told(&self) -> Failure {
         if let Some(stop) = self.stop() {
             return of_stop(stop);
         }
@@ -254,7 +263,7 @@ fn of_commit(error: &CommitError, message: String) -> Failure {
             .about(uri)
             .hint(CONFLICT_HINT),
         CommitError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
-        CommitError::Record { .. } | CommitError::Control(_) => {
+        CommitError::Record { .. } | CommitError::Control(_) | CommitError::Undecided(_) => {
             failure(Category::Internal, message).hint(REPORT_HINT)
         }
         CommitError::Store(error) => of_store(error),

@@ -130,7 +130,9 @@ impl Error {
             | Error::Control(ControlError::Store(error))
             | Error::Write(WriteError::Store(error))
             | Error::Commit(
-                CommitError::Store(error) | CommitError::Control(ControlError::Store(error)),
+                CommitError::Store(error)
+                | CommitError::Control(ControlError::Store(error))
+                | CommitError::Undecided(ControlError::Store(error)),
             ) => Some(error),
             _ => None,
         }
