@@ -7,6 +7,7 @@ use etl_engine as engine;
 pub fn engine(output: &order::Output) -> engine::Options {
     let json = output.json;
     engine::Options {
+        encoder: engine::Encoder::default(),
         format: match output.format {
             order::Format::JsonLines => engine::Format::JsonLines,
             order::Format::JsonArray => engine::Format::JsonArray,

@@ -12,6 +12,7 @@
 //! [`Error`] that names the place, never as a panic or a short output.
 
 mod check;
+mod columnar;
 mod compress;
 mod convert;
 mod decode;
@@ -34,8 +35,8 @@ mod thrift;
 pub use convert::{Conversion, Summary};
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
 pub use options::{
-    Binary, Budget, Compression, Decimals, Format, Int64, JsonOptions, LocalTimestamps, NonFinite,
-    Nulls, Options, Timestamps,
+    Binary, Budget, Compression, Decimals, Encoder, Format, Int64, JsonOptions, LocalTimestamps,
+    NonFinite, Nulls, Options, Timestamps,
 };
 pub use sink::Sink;
 pub use source::ReadAt;

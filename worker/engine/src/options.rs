@@ -11,6 +11,24 @@ pub enum Format {
     JsonArray,
 }
 
+impl Format {
+    /// What stands before the first row.
+    pub(crate) fn head(self) -> &'static [u8] {
+        match self {
+            Self::JsonLines => b"",
+            Self::JsonArray => b"[",
+        }
+    }
+
+    /// What stands after the last row.
+    pub(crate) fn tail(self) -> &'static [u8] {
+        match self {
+            Self::JsonLines => b"",
+            Self::JsonArray => b"]",
+        }
+    }
+}
+
 /// Compression of the whole output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
@@ -118,7 +136,19 @@ pub struct JsonOptions {
     pub non_finite: NonFinite,
 }
 
-/// Everything that decides which bytes come out for a given input.
+/// What turns decoded values into text. Both write the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoder {
+    /// Each column prepared once per batch, values written straight into the
+    /// output.
+    #[default]
+    Columnar,
+    /// arrow-json, value by value: slower, and there to check the other against.
+    Reference,
+}
+
+/// Everything that decides which bytes come out for a given input, and the
+/// encoder, which does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// How rows are put together.
@@ -127,6 +157,8 @@ pub struct Options {
     pub compression: Compression,
     /// How values are rendered.
     pub json: JsonOptions,
+    /// What renders them.
+    pub encoder: Encoder,
 }
 
 /// What the engine may use. It never decides which bytes come out.

@@ -14,13 +14,14 @@ use arrow_schema::ArrowError;
 use bytes::Bytes;
 
 use crate::check::check;
+use crate::columnar::Columnar;
 use crate::compress::{CHUNK_BYTES, Output};
 use crate::decode::RowGroup;
 use crate::error::{Error, Place};
 use crate::fetch::Fetch;
 use crate::guard::{guarded, join, spawn};
 use crate::memory::{WAITING_CHUNKS, encoding_threads};
-use crate::options::{Budget, NonFinite, Options};
+use crate::options::{Budget, Encoder, NonFinite, Options};
 use crate::render::Renderer;
 use crate::schema::Columns;
 use crate::source::ReadAt;
@@ -78,11 +79,12 @@ enum Encoded {
 
 /// Runs the whole conversion.
 pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
-    let encoder = Encoder::new(&job.options);
+    let encoding = Encoding::new(&job.options);
+    let format = job.options.format;
     let mut totals = Totals::default();
-    totals.json_bytes += write(&mut output, Bytes::from_static(encoder.renderer.head()))?;
+    totals.json_bytes += write(&mut output, Bytes::from_static(format.head()))?;
     totals.rows = scope(|scope| {
-        let mut encoding = Vec::new();
+        let mut encoders = Vec::new();
         let mut encoded = Vec::new();
         let mut lanes = Vec::new();
         for _ in 0..encoding_threads(job.budget.threads) {
@@ -90,15 +92,15 @@ pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error>
             encoded.push(receiver);
             if job.budget.threads <= 1 {
                 lanes.push(Lane::Here {
-                    encoder: encoder.clone(),
+                    encoding: encoding.clone(),
                     chunks,
                 });
                 continue;
             }
             let (lane, batches) = sync_channel(1);
-            let encoder = encoder.clone();
-            encoding.push(spawn(scope, "etl-encode", move || {
-                encoder.run(&batches, &chunks)
+            let encoding = encoding.clone();
+            encoders.push(spawn(scope, "etl-encode", move || {
+                encoding.run(&batches, &chunks)
             })?);
             lanes.push(Lane::Thread(lane));
         }
@@ -106,11 +108,11 @@ pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error>
         let decoding = spawn(scope, "etl-decode", move || decode(job, fetch, lanes))?;
         let written = collect(encoded, &mut output);
         let decoded = join(decoding)?;
-        let others = join_all(encoding)?;
+        let others = join_all(encoders)?;
         totals.json_bytes += written?;
         first_failure(decoded, others)
     })?;
-    totals.json_bytes += write(&mut output, Bytes::from_static(encoder.renderer.tail()))?;
+    totals.json_bytes += write(&mut output, Bytes::from_static(format.tail()))?;
     totals.bytes = output.finish()?;
     Ok(totals)
 }
@@ -148,7 +150,7 @@ fn first_failure(decoded: Result<u64, Stop>, others: Vec<Stop>) -> Result<u64, E
 enum Lane {
     /// With a single thread, to an encoder on this one.
     Here {
-        encoder: Encoder,
+        encoding: Encoding,
         chunks: SyncSender<Encoded>,
     },
     Thread(SyncSender<Batch>),
@@ -157,7 +159,7 @@ enum Lane {
 impl Lane {
     fn send(&self, batch: Batch) -> Result<(), Stop> {
         match self {
-            Self::Here { encoder, chunks } => encoder.encode(&batch, chunks),
+            Self::Here { encoding, chunks } => encoding.encode(&batch, chunks),
             Self::Thread(lane) => lane.send(batch).map_err(|_| Stop::HungUp),
         }
     }
@@ -194,17 +196,29 @@ fn decode(job: Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u6
     Ok(first_row)
 }
 
+/// An encoder with what stands before it.
 #[derive(Clone)]
-struct Encoder {
-    renderer: Renderer,
+struct Encoding {
+    encoder: AnyEncoder,
     non_finite: NonFinite,
 }
 
-impl Encoder {
+#[derive(Clone)]
+enum AnyEncoder {
+    Columnar(Columnar),
+    Reference(Renderer),
+}
+
+impl Encoding {
     fn new(options: &Options) -> Self {
-        let renderer = Renderer::new(options.format, options.json);
+        let encoder = match options.encoder {
+            Encoder::Columnar => AnyEncoder::Columnar(Columnar::new(options.format, options.json)),
+            Encoder::Reference => {
+                AnyEncoder::Reference(Renderer::new(options.format, options.json))
+            }
+        };
         Self {
-            renderer,
+            encoder,
             non_finite: options.json.non_finite,
         }
     }
@@ -217,21 +231,36 @@ impl Encoder {
 
     fn encode(&self, batch: &Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
         let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
+        let (rows, first_row) = (&batch.rows, batch.first_row);
         guarded(Place::row_group(batch.row_group), || {
-            check(&batch.rows, batch.row_group, self.non_finite)?;
-            let mut buffer = Vec::with_capacity(CHUNK_BYTES);
-            self.renderer
-                .render(&batch.rows, batch.first_row, &mut buffer, |buffer| {
-                    if buffer.len() < CHUNK_BYTES {
-                        return Ok(());
-                    }
-                    let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES));
-                    send(Encoded::Chunk(full.into()))
-                })?;
-            send(Encoded::Chunk(buffer.into()))?;
+            check(rows, batch.row_group, self.non_finite)?;
+            match &self.encoder {
+                AnyEncoder::Columnar(encoder) => {
+                    encoder.render::<Stop>(rows, first_row, |chunk| send(Encoded::Chunk(chunk)))?;
+                }
+                AnyEncoder::Reference(renderer) => render(renderer, rows, first_row, send)?,
+            }
             send(Encoded::EndOfBatch)
         })
     }
+}
+
+/// Cuts what the reference encoder writes into chunks.
+fn render(
+    renderer: &Renderer,
+    rows: &RecordBatch,
+    first_row: u64,
+    send: impl Fn(Encoded) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let mut buffer = Vec::with_capacity(CHUNK_BYTES);
+    renderer.render(rows, first_row, &mut buffer, |buffer| {
+        if buffer.len() < CHUNK_BYTES {
+            return Ok(());
+        }
+        let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES));
+        send(Encoded::Chunk(full.into()))
+    })?;
+    send(Encoded::Chunk(buffer.into()))
 }
 
 /// Feeds the sink until the encoders are done or gone; returns the JSON bytes.

@@ -44,7 +44,7 @@ fn small(value: i64) -> u8 {
 
 /// Writes `2021-01-31`. Years beyond 9999 and before 0 get a sign, as in ISO
 /// 8601's expanded form: `+12021-01-31`.
-pub(super) fn write_date(days: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
     let (year, month, day) = civil(days);
     if year > 9999 {
         out.push(b'+');

@@ -11,6 +11,9 @@ mod map;
 mod number;
 mod time;
 
+pub(crate) use calendar::write_date;
+pub(crate) use time::Instant;
+
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
@@ -40,22 +43,6 @@ impl Renderer {
             .with_explicit_nulls(json.nulls == Nulls::Explicit)
             .with_encoder_factory(Arc::new(Encoders { json }));
         Self { format, options }
-    }
-
-    /// What stands before the first row.
-    pub(crate) fn head(&self) -> &'static [u8] {
-        match self.format {
-            Format::JsonLines => b"",
-            Format::JsonArray => b"[",
-        }
-    }
-
-    /// What stands after the last row.
-    pub(crate) fn tail(&self) -> &'static [u8] {
-        match self.format {
-            Format::JsonLines => b"",
-            Format::JsonArray => b"]",
-        }
     }
 
     /// Renders all rows of `batch`; `emit` takes the buffer whenever a row has

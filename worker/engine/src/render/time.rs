@@ -107,13 +107,13 @@ pub(super) fn int96<'a>(array: &dyn Array, json: JsonOptions) -> Box<dyn Encoder
 
 /// A point in time without overflow anywhere: `nanos` is within one day.
 #[derive(Clone, Copy)]
-struct Instant {
-    days: i64,
-    nanos: i64,
+pub(crate) struct Instant {
+    pub(crate) days: i64,
+    pub(crate) nanos: i64,
 }
 
 impl Instant {
-    fn new(value: i64, units_per_day: i64) -> Self {
+    pub(crate) fn new(value: i64, units_per_day: i64) -> Self {
         let nanos_per_unit = NANOS_PER_DAY / units_per_day;
         Self {
             days: value.div_euclid(units_per_day),
@@ -121,7 +121,7 @@ impl Instant {
         }
     }
 
-    fn write(self, zoned: bool, json: JsonOptions, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, zoned: bool, json: JsonOptions, out: &mut Vec<u8>) {
         match json.timestamps {
             Timestamps::EpochMillis => {
                 // 128 bits, because INT96 reaches beyond 64 bits of milliseconds' days.

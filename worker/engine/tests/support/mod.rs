@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use etl_engine::{Budget, Conversion, Error, Options, Summary};
+use etl_engine::{Budget, Conversion, Encoder, Error, Options, Summary};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::data_type::{
@@ -22,12 +22,39 @@ pub(crate) const BUDGET: Budget = Budget {
     threads: 2,
 };
 
+/// Converts with both encoders, which have to agree on every byte, on the
+/// summary and on the error; returns what both say.
 pub(crate) fn convert_with(
     file: impl Into<Bytes>,
     options: &Options,
     budget: &Budget,
 ) -> Result<(Vec<u8>, Summary), Error> {
-    let conversion = Conversion::open(Arc::new(file.into()), options, budget)?;
+    let file = file.into();
+    let by = |encoder| {
+        let options = Options {
+            encoder,
+            ..*options
+        };
+        convert_once(file.clone(), &options, budget)
+    };
+    let (columnar, reference) = (by(Encoder::Columnar), by(Encoder::Reference));
+    match (&columnar, &reference) {
+        (Ok(ours), Ok(theirs)) => {
+            assert!(ours.0 == theirs.0, "{}", difference(&ours.0, &theirs.0));
+            assert_eq!(ours.1, theirs.1);
+        }
+        (Err(ours), Err(theirs)) => assert_eq!(ours.to_string(), theirs.to_string()),
+        (ours, theirs) => panic!("columnar: {ours:?}, reference: {theirs:?}"),
+    }
+    columnar
+}
+
+fn convert_once(
+    file: Bytes,
+    options: &Options,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Summary), Error> {
+    let conversion = Conversion::open(Arc::new(file), options, budget)?;
     let mut output = Vec::new();
     let summary = conversion.convert(&mut output)?;
     assert_eq!(
@@ -36,6 +63,18 @@ pub(crate) fn convert_with(
         "the summary counts what the sink got"
     );
     Ok((output, summary))
+}
+
+/// The surroundings of the first byte that differs.
+fn difference(columnar: &[u8], reference: &[u8]) -> String {
+    let same = columnar.iter().zip(reference).take_while(|(a, b)| a == b);
+    let first = same.count();
+    let part = |text: &[u8]| {
+        let around = first.saturating_sub(60)..text.len().min(first + 60);
+        String::from_utf8_lossy(&text[around]).into_owned()
+    };
+    let (ours, theirs) = (part(columnar), part(reference));
+    format!("at byte {first}\ncolumnar:  {ours}\nreference: {theirs}")
 }
 
 /// The output as text.
