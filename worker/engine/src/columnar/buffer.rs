@@ -20,7 +20,9 @@ const BUFFER_BYTES: usize = CHUNK_BYTES + (16 << 10);
 #[inline(always)]
 pub(super) fn window<const N: usize>(out: &mut Vec<u8>, at: usize) -> &mut [u8; N] {
     reserve(out, at, N);
-    part(out, at)
+    out[at..]
+        .first_chunk_mut()
+        .expect("room for it has been reserved")
 }
 
 /// The `N` bytes from `at` on, which are there.

@@ -53,7 +53,7 @@ impl Name {
         if self.length > SHORT_NAME {
             return put(out, at, &self.text[..self.length]);
         }
-        *window(out, at) = self.short;
+        window::<SHORT_NAME>(out, at).copy_from_slice(&self.short);
         at + self.length
     }
 }

@@ -47,6 +47,34 @@ static BEYOND: [u8; 2 * BLOCK] = {
     mask
 };
 
+/// The same for the two words of a view's text, by its length.
+static BEYOND_INLINE: [[u64; 2]; MAX_INLINE + 1] = {
+    let mut masks = [[0; 2]; MAX_INLINE + 1];
+    let mut length = 0;
+    while length <= MAX_INLINE {
+        let mut index = length;
+        while index < 16 {
+            masks[length][index / 8] |= 0x80 << (index % 8 * 8);
+            index += 1;
+        }
+        length += 1;
+    }
+    masks
+};
+
+/// Whether one of the eight bytes is a control character, `"` or `\\`.
+#[inline(always)]
+fn word_needs_escape(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+
+    // Sets the high bit of each byte below the limit; what borrowing adds to
+    // bytes above such a one does not matter here.
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
+    let quote = below(word ^ (EACH * b'"' as u64), 1);
+    let backslash = below(word ^ (EACH * b'\\' as u64), 1);
+    (below(word, 0x20) | quote | backslash) & (EACH * 0x80) != 0
+}
+
 #[inline(always)]
 fn needs_escape<const N: usize>(block: &[u8; N]) -> bool {
     let mut found = false;
@@ -70,13 +98,17 @@ pub(super) fn view<'a>(
         let data = &data(buffer as usize)[offset as usize..];
         return quoted(data, length, out, at);
     }
-    let block = (view >> 32).to_le_bytes();
+    // Two words and not one vector: the halves of a view come from registers,
+    // and a vector would have to wait for their way through memory.
+    let (low, high) = ((view >> 32) as u64, (view >> 96) as u64);
     let text = window::<32>(out, at);
     text[0] = b'"';
-    *part(text, 1) = block;
+    *part(text, 1) = low.to_le_bytes();
+    *part(text, 9) = high.to_le_bytes();
     text[1 + length] = b'"';
-    let mask: &[u8; 16] = BEYOND[BLOCK - length..][..16].try_into().expect("16 bytes");
-    if needs_escape(&or(&block, mask)) {
+    let [beyond_low, beyond_high] = BEYOND_INLINE[length];
+    if word_needs_escape(low | beyond_low) || word_needs_escape(high | beyond_high) {
+        let block = (view >> 32).to_le_bytes();
         let end = escaped(&block[..length], out, at + 1);
         return put(out, end, b"\"");
     }
