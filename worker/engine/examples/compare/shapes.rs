@@ -1,13 +1,15 @@
-//! Generated files of four shapes, always the same.
+//! Generated files of five shapes, always the same.
 
 use std::error::Error;
 use std::sync::Arc;
 
 use arrow_array::builder::StringViewBuilder;
 use arrow_array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringViewArray, StructArray, TimestampMicrosecondArray,
 };
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field};
 use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -44,6 +46,11 @@ pub(crate) const SHAPES: &[Shape] = &[
         name: "text",
         rows: 250_000,
         columns: texts,
+    },
+    Shape {
+        name: "nested",
+        rows: 200_000,
+        columns: nested,
     },
 ];
 
@@ -263,6 +270,49 @@ fn numbers(rng: &mut Rng) -> Vec<(&'static str, ArrayRef)> {
         ));
     }
     columns
+}
+
+/// Structs, lists of them, and lists of numbers with nulls.
+fn nested(rng: &mut Rng) -> Vec<(&'static str, ArrayRef)> {
+    let mut struct_rng = rng.fork();
+    let mut item = |length| -> StructArray {
+        let rng = &mut struct_rng;
+        let sku = (0..length).map(|_| Some(hex(rng, 8)));
+        let sku: ArrayRef = Arc::new(sku.collect::<StringViewArray>());
+        let count: ArrayRef = Arc::new(
+            (0..length)
+                .map(|_| Some(rng.i32(1..20)))
+                .collect::<Int32Array>(),
+        );
+        let price = (0..length).map(|_| Some(f64::from(rng.i32(100..100_000)) / 100.0));
+        let price: ArrayRef = Arc::new(price.collect::<Float64Array>());
+        let fields = vec![
+            Field::new("sku", sku.data_type().clone(), true),
+            Field::new("count", DataType::Int32, true),
+            Field::new("price", DataType::Float64, true),
+        ];
+        StructArray::new(fields.into(), vec![sku, count, price], None)
+    };
+    let lengths =
+        |rng: &mut Rng| OffsetBuffer::from_lengths((0..WRITE_ROWS).map(|_| rng.usize(0..8)));
+    let length = |offsets: &OffsetBuffer<i32>| offsets.last().unsigned_abs() as usize;
+
+    let offsets = lengths(rng);
+    let items = item(length(&offsets));
+    let element = Arc::new(Field::new("element", items.data_type().clone(), true));
+    let items = ListArray::new(element, offsets, Arc::new(items), None);
+
+    let offsets = lengths(rng);
+    let scores = (0..length(&offsets)).map(|_| (rng.u8(..10) > 0).then(|| rng.i64(0..1_000_000)));
+    let scores = Arc::new(scores.collect::<Int64Array>());
+    let element = Arc::new(Field::new("element", DataType::Int64, true));
+    let scores = ListArray::new(element, offsets, scores, None);
+    vec![
+        ("id", longs(|| rng.i64(0..1_000_000_000))),
+        ("items", Arc::new(items)),
+        ("scores", Arc::new(scores)),
+        ("buyer", Arc::new(item(WRITE_ROWS))),
+    ]
 }
 
 /// Free text with an escape here and there.

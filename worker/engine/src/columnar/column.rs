@@ -270,18 +270,18 @@ impl<'a> Values<'a> {
 
     /// Whether every value is a JSON string.
     pub(super) fn is_always_text(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::QuotedI64(_)
-            | Self::QuotedU64(_)
-            | Self::Date(_)
-            | Self::TimeMillis(_)
-            | Self::TimeMicros(_)
-            | Self::TimeNanos(_)
-            | Self::Text(..)
-            | Self::Bytes(..)
-            | Self::FixedBytes(..) => true,
-            _ => false,
-        }
+                | Self::QuotedU64(_)
+                | Self::Date(_)
+                | Self::TimeMillis(_)
+                | Self::TimeMicros(_)
+                | Self::TimeNanos(_)
+                | Self::Text(..)
+                | Self::Bytes(..)
+                | Self::FixedBytes(..)
+        )
     }
 }
 

@@ -58,12 +58,13 @@ impl Float for f64 {
     #[inline(always)]
     fn short_decimal(self) -> Option<u64> {
         let magnitude = self.abs();
-        if !(magnitude < 1e10) {
+        // NaN is not below either.
+        let is_small = magnitude < 1e10;
+        if !is_small {
             return None;
         }
-        let scaled = (magnitude * ONE as f64 + 0.5) as i64;
-        let reads_back = scaled as f64 / ONE as f64 == magnitude;
-        reads_back.then_some(scaled.unsigned_abs())
+        let (scaled, quotient) = round_scaled(magnitude);
+        (quotient == magnitude).then_some(scaled)
     }
 }
 
@@ -97,13 +98,27 @@ impl Float for f32 {
     #[inline(always)]
     fn short_decimal(self) -> Option<u64> {
         let magnitude = self.abs();
-        if !(magnitude < 99.0) {
+        // NaN is not below either.
+        let is_small = magnitude < 99.0;
+        if !is_small {
             return None;
         }
-        let scaled = (f64::from(magnitude) * ONE as f64 + 0.5) as i64;
-        let reads_back = (scaled as f64 / ONE as f64) as f32 == magnitude;
-        reads_back.then_some(scaled.unsigned_abs())
+        let (scaled, quotient) = round_scaled(magnitude.into());
+        (quotient as f32 == magnitude).then_some(scaled)
     }
+}
+
+/// `magnitude`, below 10^10, in units of 1 / [`ONE`], rounded, and the float
+/// next to that many units.
+#[inline(always)]
+fn round_scaled(magnitude: f64) -> (u64, f64) {
+    /// Floats from here to twice as much are the integers, so that adding this
+    /// rounds to one and leaves it in the low bits.
+    const INTEGERS: f64 = (1_u64 << 52) as f64;
+
+    let shifted = magnitude * ONE as f64 + INTEGERS;
+    let quotient = (shifted - INTEGERS) / ONE as f64;
+    (shifted.to_bits() & ((1 << 52) - 1), quotient)
 }
 
 /// Whether most of `values` are short decimals, such as prices and counts, for
