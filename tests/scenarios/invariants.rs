@@ -42,8 +42,9 @@ async fn check(tenant: &Tenant<'_>, timeline: &Timeline, job: &Value) -> Result<
     let attempts = attempts(job)
         .last()
         .map_or(0, |last| number(last, "/number"));
+    // None at all would mean that the timeline saw nothing.
     ensure!(
-        u64::try_from(jobs)? <= attempts,
+        (1..=attempts).contains(&u64::try_from(jobs)?),
         "{jobs} Jobs for {attempts} attempts"
     );
     no_pod_has_a_token(tenant).await?;
