@@ -25,7 +25,7 @@ pub trait ReadAt: Send + Sync {
     ///
     /// # Errors
     /// Whatever kept the bytes from being read; the engine hands it back
-    /// unchanged inside [`Error::Read`](crate::Error::Read).
+    /// unchanged inside [`Error::Read`].
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError>;
 }
 
