@@ -38,9 +38,20 @@ pub(super) fn decide(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed) 
         _ if attempt.ending.is_some() || child.deleting.is_some() => {
             ending(draft, attempt, child);
         }
-        (JobState::Failing { since, .. }, pods) => {
-            failing(draft, attempt, child, *since, pods.as_deref());
-        }
+        // Row 6 before its time.
+        (
+            JobState::Failing {
+                reason,
+                message,
+                since,
+            },
+            pods,
+        ) => match (pods, failing_limit(attempt, *since)) {
+            (Some(pods), limit) if draft.now >= limit => {
+                failed(draft, attempt, pods, reason, message);
+            }
+            (_, limit) => draft.wake_at(limit.max(draft.now)),
+        },
         // Rows 10 and 12.
         (JobState::Active | JobState::Failed { .. }, pods) => {
             active(
@@ -73,29 +84,11 @@ fn failed(
     }
 }
 
-/// Row 6 before its time: Kubernetes ends the other pods first. On a lost node
-/// that may take for ever, so the wait is bounded; what such a pod still does,
-/// the commit protocol survives.
-fn failing(
-    draft: &mut Draft<'_>,
-    attempt: &Attempt,
-    child: &ChildJob,
-    since: Option<Timestamp>,
-    pods: Option<&[ChildPod]>,
-) {
-    let since = since.unwrap_or(attempt.start_time);
-    let limit = since + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE;
-    match (&child.state, pods) {
-        (
-            JobState::Failing {
-                reason, message, ..
-            },
-            Some(pods),
-        ) if draft.now >= limit => {
-            failed(draft, attempt, pods, reason, message);
-        }
-        _ => draft.wake_at(limit.max(draft.now)),
-    }
+/// Until when Kubernetes is given to end the other pods of a Job that fails. On
+/// a lost node that may take for ever; what such a pod still does, the commit
+/// protocol survives.
+fn failing_limit(attempt: &Attempt, since: Option<Timestamp>) -> Timestamp {
+    since.unwrap_or(attempt.start_time) + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE
 }
 
 fn expected<'a>(draft: &Draft<'_>, attempt: &Attempt, uid: &'a str) -> Expected<'a> {
