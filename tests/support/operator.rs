@@ -83,34 +83,6 @@ impl Lab {
         }
     }
 
-    /// Takes the operator away (0) or brings it back (1).
-    ///
-    /// # Errors
-    /// What kubectl says; pods that stay.
-    pub async fn scale_operator(&self, replicas: u8) -> Result<()> {
-        let count = format!("--replicas={replicas}");
-        let deployment = format!("deployment/{CHART_NAMESPACE}");
-        let arguments = ["scale", &deployment, &count, "--namespace", CHART_NAMESPACE];
-        let output = self.kubectl(&arguments)?;
-        let problem = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "cannot scale the operator: {problem}"
-        );
-        if replicas > 0 {
-            return self.wait_operator_ready().await;
-        }
-        let deadline = Instant::now() + READY;
-        while !self.operator_pods().await?.is_empty() {
-            ensure!(
-                Instant::now() < deadline,
-                "the operator is still there after 60 s"
-            );
-            sleep(Duration::from_millis(200)).await;
-        }
-        Ok(())
-    }
-
     /// The operator's log so far.
     ///
     /// # Errors

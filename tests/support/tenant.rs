@@ -164,18 +164,6 @@ impl<'a> Tenant<'a> {
         Ok(answer.body.collect().await?.to_vec())
     }
 
-    /// The rows of a JSON Lines object.
-    ///
-    /// # Errors
-    /// What S3 says; the first line that is not JSON.
-    pub async fn get_rows(&self, key: &str) -> Result<Vec<Value>> {
-        let text = String::from_utf8(self.get(key).await?)?;
-        let parse = |(number, line): (usize, &str)| {
-            serde_json::from_str(line).with_context(|| format!("{key}, line {}", number + 1))
-        };
-        text.lines().enumerate().map(parse).collect()
-    }
-
     /// The objects below a prefix, in the order of their keys.
     ///
     /// # Errors
