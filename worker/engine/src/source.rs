@@ -27,6 +27,16 @@ pub trait ReadAt: Send + Sync {
     /// Whatever kept the bytes from being read; the engine hands it back
     /// unchanged inside [`Error::Read`].
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError>;
+
+    /// Says that `ranges` will be read soon, in this order and once each. Does
+    /// not block. A source behind a network fetches them meanwhile and keeps
+    /// them until they are read, so the caller announces no more than it has
+    /// memory set aside for.
+    ///
+    /// By default nothing is fetched ahead.
+    fn will_read(&self, ranges: &[Range<u64>]) {
+        let _ = ranges;
+    }
 }
 
 impl ReadAt for Bytes {
