@@ -1,8 +1,9 @@
 //! The engine's one entry point.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use crate::compress::Output;
 use crate::error::{Error, Place};
@@ -35,13 +36,28 @@ pub struct Conversion {
     columns: Columns,
     options: Options,
     budget: Budget,
+    /// The row groups to convert.
+    row_groups: Range<usize>,
+}
+
+/// How large one row group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RowGroupSize {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes that its column chunks take in the file.
+    pub compressed_bytes: u64,
+    /// Bytes of its pages once they are decompressed, still in parquet's
+    /// encodings.
+    pub uncompressed_bytes: u64,
 }
 
 /// What a finished conversion has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Rows written; always as many as the file says it has.
+    /// Rows written; always as many as the file says there are.
     pub rows: u64,
     /// Bytes given to the sink.
     pub bytes: u64,
@@ -66,11 +82,13 @@ impl Conversion {
     ) -> Result<Self, Error> {
         let metadata = footer::read(&*source, budget.memory_bytes)?;
         let columns = on_engine_thread(Place::file(), || columns(&metadata))?;
+        let row_groups = 0..metadata.num_row_groups();
         let conversion = Self {
             source,
             columns,
             options: *options,
             budget: *budget,
+            row_groups,
         };
         let needed = conversion.memory_needed();
         if needed > budget.memory_bytes {
@@ -88,17 +106,51 @@ impl Conversion {
         self.columns.main.metadata()
     }
 
+    /// Leaves out all row groups but those of `range`, which counts the row
+    /// groups of the file from 0. The outputs of neighbouring ranges as
+    /// [`JsonLines`](crate::Format::JsonLines), one after the other, are the
+    /// output of all of them.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that does not lie within the file: it
+    /// was made for another one.
+    pub fn only_row_groups(self, range: Range<usize>) -> Result<Self, Error> {
+        let there_are = self.metadata().num_row_groups();
+        if range.start > range.end || range.end > there_are {
+            let Range { start, end } = range;
+            return Err(Error::Internal(format!(
+                "row groups {start}..{end} were asked for, and the file has {there_are}"
+            )));
+        }
+        Ok(Self {
+            row_groups: range,
+            ..self
+        })
+    }
+
     /// Number of rows that will be written.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        let rows = self.metadata().file_metadata().num_rows();
-        u64::try_from(rows).expect("validated with the footer")
+        let row_groups = &self.metadata().row_groups()[self.row_groups.clone()];
+        row_groups.iter().map(|group| count(group.num_rows())).sum()
     }
 
-    /// Number of row groups.
+    /// Number of row groups that will be read.
     #[must_use]
     pub fn row_groups(&self) -> usize {
-        self.metadata().num_row_groups()
+        self.row_groups.len()
+    }
+
+    /// The sizes of all row groups of the file, in order; what
+    /// [`only_row_groups`](Self::only_row_groups) leaves out is among them.
+    #[must_use]
+    pub fn row_group_sizes(&self) -> Vec<RowGroupSize> {
+        let size = |group: &RowGroupMetaData| RowGroupSize {
+            rows: count(group.num_rows()),
+            compressed_bytes: sum(group, ColumnChunkMetaData::compressed_size),
+            uncompressed_bytes: sum(group, ColumnChunkMetaData::uncompressed_size),
+        };
+        self.metadata().row_groups().iter().map(size).collect()
     }
 
     /// Memory in bytes that the conversion needs with the threads of its
@@ -132,9 +184,10 @@ impl Conversion {
             columns: &self.columns,
             options: self.options,
             budget: self.budget,
+            row_groups: self.row_groups.clone(),
             beside_bytes: memory::needed_beside_row_group(self.metadata(), self.budget.threads),
         };
-        let totals = run(job, output)?;
+        let totals = run(&job, output)?;
         let (claimed, row_groups) = (self.rows(), self.row_groups());
         if totals.rows != claimed {
             let rows = totals.rows;
@@ -150,6 +203,15 @@ impl Conversion {
             row_groups,
         })
     }
+}
+
+fn sum(group: &RowGroupMetaData, bytes: impl Fn(&ColumnChunkMetaData) -> i64) -> u64 {
+    let columns = group.columns().iter();
+    columns.map(|column| count(bytes(column))).sum()
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).expect("validated with the footer")
 }
 
 impl std::fmt::Debug for Conversion {

@@ -32,7 +32,7 @@ mod sink;
 mod source;
 mod thrift;
 
-pub use convert::{Conversion, Summary};
+pub use convert::{Conversion, RowGroupSize, Summary};
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
 pub use options::{
     Binary, Budget, Compression, Decimals, Encoder, Format, Int64, JsonOptions, LocalTimestamps,

@@ -6,6 +6,7 @@
 //! bounded, so a slow sink stops the reading. A side that fails drops its ends;
 //! its neighbours notice and stop, and the one real error is reported.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{ScopedJoinHandle, scope};
 
@@ -27,12 +28,14 @@ use crate::schema::Columns;
 use crate::source::ReadAt;
 
 /// What a conversion works on.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Job<'a> {
     pub(crate) source: &'a dyn ReadAt,
     pub(crate) columns: &'a Columns,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
+    /// The row groups to convert.
+    pub(crate) row_groups: Range<usize>,
     /// Memory of the budget that is not for row groups.
     pub(crate) beside_bytes: u64,
 }
@@ -78,7 +81,7 @@ enum Encoded {
 }
 
 /// Runs the whole conversion.
-pub(crate) fn run(job: Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
+pub(crate) fn run(job: &Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
     let encoding = Encoding::new(&job.options);
     let format = job.options.format;
     let mut totals = Totals::default();
@@ -169,10 +172,10 @@ impl Lane {
     clippy::needless_pass_by_value,
     reason = "dropping the channels ends the stages around"
 )]
-fn decode(job: Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u64, Stop> {
+fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u64, Stop> {
     let mut first_row = 0;
     let mut turn = lanes.iter().cycle();
-    for index in 0..job.columns.main.metadata().num_row_groups() {
+    for index in job.row_groups.clone() {
         let bytes = fetch.take(index)?;
         let row_group = RowGroup {
             columns: job.columns,
@@ -180,7 +183,9 @@ fn decode(job: Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u6
             bytes,
         };
         let needed = row_group.check_pages(job.beside_bytes, job.budget.memory_bytes)?;
-        fetch.start(index + 1, job.budget.memory_bytes - needed)?;
+        if index + 1 < job.row_groups.end {
+            fetch.start(index + 1, job.budget.memory_bytes - needed)?;
+        }
         row_group.decode::<Stop>(|rows| {
             let count = rows.num_rows() as u64;
             let lane = turn.next().ok_or(Stop::HungUp)?;

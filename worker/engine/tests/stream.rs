@@ -54,6 +54,57 @@ fn rows_come_out_in_order_and_the_summary_counts_them() {
     assert_eq!(summary.bytes, summary.json_bytes);
 }
 
+fn range_of(file: &Bytes, range: Range<usize>) -> (Vec<u8>, u64) {
+    let conversion = open(Arc::new(file.clone()), 2)
+        .only_row_groups(range)
+        .unwrap();
+    let rows = conversion.rows();
+    let mut output = Vec::new();
+    let summary = conversion.convert(&mut output).unwrap();
+    assert_eq!(summary.rows, rows);
+    (output, rows)
+}
+
+#[test]
+fn ranges_of_row_groups_add_up_to_the_whole() {
+    let file = Bytes::from(file());
+    let (whole, _) = convert_with(file.clone(), &Options::default(), &BUDGET).unwrap();
+    for cuts in [[0, 0, 4], [0, 1, 4], [0, 3, 4]] {
+        let parts = cuts.windows(2).map(|cut| range_of(&file, cut[0]..cut[1]));
+        let (bytes, rows): (Vec<_>, Vec<_>) = parts.unzip();
+        assert!(bytes.concat() == whole, "{cuts:?}");
+        assert_eq!(rows[0], 20_000 * cuts[1] as u64);
+    }
+    assert_eq!(range_of(&file, 2..2), (vec![], 0));
+}
+
+#[test]
+fn a_range_beyond_the_file_is_refused() {
+    let conversion = open(Arc::new(Bytes::from(file())), 1);
+    let error = conversion.only_row_groups(3..5).unwrap_err();
+    let message = "row groups 3..5 were asked for, and the file has 4";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn row_group_sizes_are_those_of_the_footer() {
+    let file = file();
+    let length = file.len() as u64;
+    let sizes = open(Arc::new(Bytes::from(file)), 1).row_group_sizes();
+    assert_eq!(sizes.len(), 4);
+    assert!(sizes.iter().all(|size| size.rows == 20_000));
+    assert!(
+        sizes
+            .iter()
+            .all(|size| size.uncompressed_bytes > 20_000 * 8)
+    );
+    let stored: u64 = sizes.iter().map(|size| size.compressed_bytes).sum();
+    assert!(
+        (length / 2..length).contains(&stored),
+        "{stored} of {length}"
+    );
+}
+
 #[test]
 fn the_bytes_do_not_depend_on_threads_memory_or_chance() {
     let file = Bytes::from(file());
