@@ -266,6 +266,8 @@ impl Committer<'_> {
             rows_written: outputs.iter().map(|output| output.rows).sum(),
             output_objects: outputs.len() as u64,
             output_bytes: outputs.iter().map(|output| output.bytes).sum(),
+            objects_skipped: 0,
+            rows_rejected: 0,
         };
         let current = outputs.iter().map(|output| output.key.as_str()).collect();
         let stale = stale::keys(self.output, self.order, &current).await?;

@@ -142,7 +142,7 @@ impl Converter {
     /// Opens with an even share of the memory, or, if that is not enough, with
     /// what the object needs.
     async fn open(&self, source: Arc<SourceObject>, uri: &str) -> Result<Opened, Error> {
-        let options = options::engine(&self.order.output);
+        let options = options::engine(&self.order.output, self.order.encoder);
         let budget = self.budget;
         let opening = tokio::task::spawn_blocking(move || {
             let open = |memory_bytes| {

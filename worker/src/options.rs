@@ -3,11 +3,14 @@
 use etl_contract as order;
 use etl_engine as engine;
 
-/// Engine options of an output.
-pub fn engine(output: &order::Output) -> engine::Options {
+/// Engine options of an output, written by an encoder.
+pub fn engine(output: &order::Output, encoder: order::Encoder) -> engine::Options {
     let json = output.json;
     engine::Options {
-        encoder: engine::Encoder::default(),
+        encoder: match encoder {
+            order::Encoder::Columnar => engine::Encoder::Columnar,
+            order::Encoder::Reference => engine::Encoder::Reference,
+        },
         format: match output.format {
             order::Format::JsonLines => engine::Format::JsonLines,
             order::Format::JsonArray => engine::Format::JsonArray,
@@ -60,5 +63,22 @@ pub fn content_type(output: &order::Output) -> &'static str {
         (order::Compression::Zstd, _) => "application/zstd",
         (order::Compression::None, order::Format::JsonLines) => "application/x-ndjson",
         (order::Compression::None, order::Format::JsonArray) => "application/json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoder_is_the_one_that_is_asked_for() {
+        let output: order::Output =
+            serde_json::from_str(r#"{"uri": "s3://out/", "keyTemplate": "{stem}"}"#).unwrap();
+        for (asked, expected) in [
+            (order::Encoder::Columnar, engine::Encoder::Columnar),
+            (order::Encoder::Reference, engine::Encoder::Reference),
+        ] {
+            assert_eq!(engine(&output, asked).encoder, expected);
+        }
     }
 }

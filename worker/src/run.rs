@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use etl_contract::{Mode, Outcome, OutputLocation, WorkOrder};
+use etl_contract::{Mode, OnInvalidObject, Outcome, OutputLocation, WorkOrder};
 use futures::StreamExt;
 
 use crate::budget::Budget;
@@ -69,6 +69,7 @@ impl Worker {
                 "there is no shard {shard} of {shards}"
             )));
         }
+        refuse_unknown(&order)?;
         let uri = |field| move |error| Error::Uri { field, error };
         let source = Location::parse(&order.source.uri).map_err(uri("source.uri"))?;
         let output = Location::parse_folder(&order.output.uri).map_err(uri("output.uri"))?;
@@ -273,7 +274,25 @@ impl Worker {
                 manifest_uri: control.uri(MANIFEST),
                 first_object_uri: first.map(|output| self.output.uri(&output.key)),
             },
+            skipped: Vec::new(),
         })
+    }
+}
+
+/// Nothing that an order asks for is passed over in silence.
+fn refuse_unknown(order: &WorkOrder) -> Result<(), Error> {
+    let asked = [
+        (
+            "source.onInvalidObject",
+            order.source.on_invalid_object != OnInvalidObject::default(),
+        ),
+        ("output.splitBytes", order.output.split_bytes.is_some()),
+        ("transform", !order.transform.is_identity()),
+        ("schema", order.schema.is_some()),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((field, _)) => Err(Error::NotYet { field }),
+        None => Ok(()),
     }
 }
 

@@ -100,6 +100,7 @@ fn the_sample_files_become_valid_json_lines() {
         let Outcome::Complete {
             statistics,
             output: location,
+            ..
         } = report.outcome
         else {
             panic!("{:?}", report.outcome);
@@ -307,4 +308,16 @@ fn the_deadline_ends_a_waiting_worker() {
     let (code, report, _) = case.run();
     assert_eq!(code, i32::from(Category::DeadlineExceeded.exit_code()));
     assert_eq!(failure(report).category, Category::DeadlineExceeded);
+}
+
+#[test]
+fn what_this_worker_does_not_know_is_refused_by_name() {
+    let mut case = Case::of_file(GREEN.0);
+    case.order["transform"] = json!({"columns": ["a"]});
+    let (code, report, _) = case.run();
+    assert_eq!(code, i32::from(Category::InvalidSpec.exit_code()));
+    let Outcome::Failed(failure) = report.outcome else {
+        panic!("{report:?}");
+    };
+    assert_eq!(failure.message, "this worker does not know transform");
 }

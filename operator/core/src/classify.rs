@@ -39,7 +39,9 @@ pub(crate) fn success(pods: &[ChildPod], expected: &Expected<'_>) -> Success {
     let mut found = Success::ReportLost;
     for outcome in outcomes {
         match outcome {
-            Outcome::Complete { statistics, output } => {
+            Outcome::Complete {
+                statistics, output, ..
+            } => {
                 return Success::Complete(statistics, output);
             }
             Outcome::NoManifest => found = Success::NoManifest,
@@ -364,6 +366,7 @@ mod tests {
                 manifest_uri: "s3://m".into(),
                 first_object_uri: None,
             },
+            skipped: Vec::new(),
         };
         let pods = [
             pod(0, 0, Some(Outcome::TasksDone)),

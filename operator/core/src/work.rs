@@ -122,10 +122,13 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
             version_id: spec.source.version_id.clone(),
             etag: spec.source.etag.clone(),
             sequencer: spec.source.sequencer.clone(),
+            on_invalid_object: etl_contract::OnInvalidObject::default(),
+            max_invalid_objects: 0,
         },
         output: etl_contract::Output {
             uri: spec.output.uri.clone(),
             key_template: spec.output.key_template.clone(),
+            split_bytes: None,
             format: spec.output.format,
             compression: spec.output.compression,
             json: spec.output.json,
@@ -141,6 +144,9 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
                 })
                 .collect(),
         },
+        transform: etl_contract::Transform::default(),
+        schema: None,
+        encoder: etl_contract::Encoder::default(),
         storage: settings.storage.clone(),
     }
 }

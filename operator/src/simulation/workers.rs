@@ -196,11 +196,13 @@ fn complete() -> Outcome {
             source_bytes: 4096,
             output_objects: 1,
             output_bytes: 8192,
+            ..Statistics::default()
         },
         output: OutputLocation {
             manifest_uri: "s3://processed/_etl/manifest".into(),
             first_object_uri: Some("s3://processed/2026/11/24/trips.json".into()),
         },
+        skipped: Vec::new(),
     }
 }
 

@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::CONTRACT_VERSION;
+use crate::choice::choice;
+use crate::json::JsonOptions;
+use crate::transform::{Schema, Transform};
 
 /// Why a work order could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,15 @@ pub struct WorkOrder {
     pub source: Source,
     /// What to write.
     pub output: Output,
+    /// Which columns are written.
+    #[serde(default, skip_serializing_if = "Transform::is_identity")]
+    pub transform: Transform,
+    /// What the rows must be like; anything when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// What turns values into text. Decides nothing about the result.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub encoder: Encoder,
     /// How to reach the object store.
     #[serde(default)]
     pub storage: Storage,
@@ -142,6 +154,13 @@ pub struct Source {
     /// Event sequencer of a single object: orders two writers of one output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
+    /// What becomes of an object that cannot be converted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_invalid_object: OnInvalidObject,
+    /// Most objects of the run that may be left out; more fail it as the last
+    /// one of them would have.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_invalid_objects: u32,
 }
 
 /// What to write.
@@ -150,8 +169,13 @@ pub struct Source {
 pub struct Output {
     /// Prefix, ends in `/`.
     pub uri: String,
-    /// Key below the prefix; placeholders `{yyyy} {mm} {dd} {stem} {dir} {name}`.
+    /// Key below the prefix; placeholders `{yyyy} {mm} {dd} {stem} {dir} {name}
+    /// {part}`.
     pub key_template: String,
+    /// Inputs whose row groups hold more bytes than this are split by whole row
+    /// groups into several objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_bytes: Option<u64>,
     /// Form of an output object.
     #[serde(default)]
     pub format: Format,
@@ -198,22 +222,6 @@ pub struct Storage {
     pub expected_bucket_owner: Option<String>,
 }
 
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $(#[$first_doc:meta])* $first:ident, $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub enum $name { $(#[$first_doc])* #[default] $first, $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// The PascalCase name used in resources.
-            pub const fn as_str(self) -> &'static str {
-                match self { $name::$first => stringify!($first), $($name::$variant => stringify!($variant),)* }
-            }
-        }
-    };
-}
-
 choice! {
     /// Form of an output object.
     Format {
@@ -246,106 +254,39 @@ choice! {
         Fail,
     }
 }
+
 choice! {
-    /// Null fields of rows and structs.
-    Nulls {
-        /// The key is left out.
-        Omit,
-        /// The key stands with `null`.
-        Explicit,
-    }
-}
-choice! {
-    /// Timestamps without a time zone.
-    LocalTimestamps {
-        /// Written as UTC, with `Z`.
-        Utc,
-        /// Written without a zone.
-        NoZone,
-    }
-}
-choice! {
-    /// Form of timestamps.
-    Timestamps {
-        /// ISO 8601 text.
-        Iso,
-        /// Whole milliseconds since 1970.
-        EpochMillis,
-    }
-}
-choice! {
-    /// 64-bit integers.
-    Int64 {
-        /// JSON numbers.
-        Number,
-        /// JSON strings, for readers that keep numbers as doubles.
-        String,
-    }
-}
-choice! {
-    /// Decimals.
-    Decimals {
-        /// JSON numbers with the column's scale.
-        Number,
-        /// JSON strings with the column's scale.
-        String,
-    }
-}
-choice! {
-    /// Binary values.
-    Binary {
-        /// Base64, standard alphabet, padded.
-        Base64,
-        /// Lower-case hexadecimal.
-        Hex,
-    }
-}
-choice! {
-    /// NaN and the infinities, which JSON numbers cannot express.
-    NonFinite {
-        /// `"NaN"`, `"Infinity"`, `"-Infinity"`.
-        String,
-        /// `null`.
-        Null,
-        /// The object is refused.
+    /// What becomes of a source object that cannot be converted: one that is
+    /// damaged, that uses what cannot be rendered, or that has other columns or
+    /// rows than the order demands.
+    OnInvalidObject {
+        /// The run fails.
         Fail,
+        /// The object is recorded with its reason and left out.
+        Skip,
+    }
+}
+choice! {
+    /// What turns decoded values into text. Both write the same bytes.
+    Encoder {
+        /// The engine's own, column by column.
+        Columnar,
+        /// arrow-json, value by value: slower, and there to check the other
+        /// against.
+        Reference,
     }
 }
 
-/// How values are written; the default is what the Glue job of the original
-/// pipeline wrote.
-///
-/// Unknown fields are accepted here because the type also stands in the
-/// resource's schema, where the API server prunes them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", default)]
-pub struct JsonOptions {
-    /// Null fields of rows and structs: Omit leaves the key out, Explicit
-    /// writes null. Nulls in lists and maps are always written. Default Omit.
-    pub nulls: Nulls,
-    /// Timestamps without a time zone: Utc appends Z, NoZone writes none.
-    /// Default Utc.
-    pub local_timestamps: LocalTimestamps,
-    /// Form of timestamps: Iso as 2021-01-01T00:30:10.000Z, EpochMillis as
-    /// whole milliseconds since 1970. Default Iso.
-    pub timestamps: Timestamps,
-    /// 64-bit integers: Number, or String for readers that keep numbers as
-    /// doubles. Default Number.
-    pub int64: Int64,
-    /// Decimals: Number or String, both with the column's scale. Default
-    /// Number.
-    pub decimals: Decimals,
-    /// Binary values: Base64 or Hex. Default Base64.
-    pub binary: Binary,
-    /// NaN and the infinities: String writes "NaN", "Infinity", "-Infinity";
-    /// Null writes null; Fail refuses the object. Default String.
-    pub non_finite: NonFinite,
+/// Fields with their default are not written: an order that asks for nothing
+/// new stays readable for a worker that knows nothing of it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ColumnType, OnExtraColumn, OnInvalidRecord, OnMissingColumn, SchemaColumn};
 
     fn order() -> WorkOrder {
         WorkOrder {
@@ -377,10 +318,13 @@ mod tests {
                 version_id: None,
                 etag: None,
                 sequencer: None,
+                on_invalid_object: OnInvalidObject::default(),
+                max_invalid_objects: 0,
             },
             output: Output {
                 uri: "s3://out/".into(),
                 key_template: "{stem}.json".into(),
+                split_bytes: None,
                 format: Format::default(),
                 compression: Compression::default(),
                 json: JsonOptions::default(),
@@ -388,13 +332,74 @@ mod tests {
                 storage_class: None,
                 tags: vec![],
             },
+            transform: Transform::default(),
+            schema: None,
+            encoder: Encoder::default(),
             storage: Storage::default(),
+        }
+    }
+
+    /// An order in which every field that came later is used.
+    fn full_order() -> WorkOrder {
+        let column = SchemaColumn {
+            name: "id".into(),
+            kind: ColumnType::Integer,
+            required: true,
+            min: Some("0".into()),
+            max: None,
+        };
+        let plain = order();
+        WorkOrder {
+            source: Source {
+                on_invalid_object: OnInvalidObject::Skip,
+                max_invalid_objects: 3,
+                ..plain.source
+            },
+            output: Output {
+                key_template: "{stem}-{part}.json".into(),
+                split_bytes: Some(64 << 20),
+                ..plain.output
+            },
+            transform: Transform {
+                columns: vec!["id".into()],
+                ingested_at_column: Some("at".into()),
+                source_column: Some("from".into()),
+            },
+            schema: Some(Schema {
+                columns: vec![column],
+                on_missing_column: OnMissingColumn::Null,
+                on_extra_column: OnExtraColumn::Drop,
+                on_invalid_record: OnInvalidRecord::Quarantine,
+                max_invalid_records: 9,
+            }),
+            encoder: Encoder::Reference,
+            ..plain
         }
     }
 
     #[test]
     fn an_order_survives_the_way_to_the_worker() {
-        assert_eq!(WorkOrder::from_json(&order().to_json()).unwrap(), order());
+        for order in [order(), full_order()] {
+            assert_eq!(WorkOrder::from_json(&order.to_json()).unwrap(), order);
+        }
+    }
+
+    /// An attempt of an open run has the worker image that the run began with,
+    /// whatever the operator has become since.
+    #[test]
+    fn an_order_that_asks_for_nothing_new_is_as_it_always_was() {
+        let text = r#"{"version":1,"job":{"cluster":"c","namespace":"n","name":"j","uid":"u",
+            "created":"1970-01-01T00:00:00Z","owner":"c/n/EtlJob/j"},
+            "run":{"number":1,"workHash":"v1:00","startTime":"1970-01-01T00:00:00Z"},
+            "attempt":1,"shards":1,"mode":"Convert","activeDeadlineSeconds":3600,
+            "source":{"uri":"s3://raw/a.parquet"},
+            "output":{"uri":"s3://out/","keyTemplate":"{stem}.json","format":"JsonLines",
+            "compression":"None","json":{"nulls":"Omit","localTimestamps":"Utc",
+            "timestamps":"Iso","int64":"Number","decimals":"Number","binary":"Base64",
+            "nonFinite":"String"},"onExisting":"ReplaceOwn"},"storage":{}}"#;
+        let old: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_value(order()).unwrap(), old);
+        assert_eq!(WorkOrder::from_json(text).unwrap(), order());
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub enum Outcome {
         statistics: Statistics,
         /// Where the result is.
         output: OutputLocation,
+        /// The first objects, [`REPORTED_SKIPS`](crate::REPORTED_SKIPS) at most,
+        /// that were left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<SkippedObject>,
     },
     /// All own tasks are recorded, other shards still have work to do.
     TasksDone,
@@ -72,18 +76,36 @@ pub struct OutputLocation {
     pub first_object_uri: Option<String>,
 }
 
+/// A source object that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedObject {
+    /// Its URI.
+    pub uri: String,
+    /// Class of the failure that it would have been.
+    pub category: Category,
+    /// What is wrong with it. Quotes no cell values.
+    pub reason: String,
+}
+
 /// Totals of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
-    /// Source objects read.
+    /// Source objects, those left out included.
     pub source_objects: u64,
     /// Their size in bytes.
     pub source_bytes: u64,
-    /// Rows read.
+    /// Source objects that were left out.
+    #[serde(default)]
+    pub objects_skipped: u64,
+    /// Rows read from the objects that were not left out.
     pub rows_read: u64,
-    /// Rows written; equal to `rows_read` less counted rejects.
+    /// Rows written; equal to `rows_read` less `rows_rejected`.
     pub rows_written: u64,
+    /// Rows that were left out because they break a rule.
+    #[serde(default)]
+    pub rows_rejected: u64,
     /// Output objects.
     pub output_objects: u64,
     /// Their size in bytes, as stored.
@@ -112,10 +134,19 @@ impl RunReport {
                     truncate(text, limit / 2);
                 }
             }
-            if let Outcome::Complete { output, .. } = &mut report.outcome
-                && limit < REPORT_LIMIT_BYTES / 2
+            if let Outcome::Complete {
+                output, skipped, ..
+            } = &mut report.outcome
             {
-                output.first_object_uri = None;
+                for object in skipped.iter_mut() {
+                    truncate(&mut object.reason, limit / 4);
+                    truncate(&mut object.uri, limit / 2);
+                }
+                // The manifest, whose address is never cut, has all of it.
+                if limit < REPORT_LIMIT_BYTES / 8 {
+                    skipped.clear();
+                    output.first_object_uri = None;
+                }
             }
             limit /= 2;
         }
@@ -149,6 +180,7 @@ pub fn truncate(text: &mut String, limit: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::REPORTED_SKIPS;
 
     fn failed(message: String) -> RunReport {
         RunReport {
@@ -188,6 +220,64 @@ mod tests {
             assert!(failure.message.ends_with('…'));
             assert_eq!(failure.hint.as_deref(), Some("upload it again"));
         }
+    }
+
+    fn complete(uri: &str, reason: &str) -> RunReport {
+        let object = SkippedObject {
+            uri: uri.into(),
+            category: Category::BadInput,
+            reason: reason.into(),
+        };
+        RunReport {
+            outcome: Outcome::Complete {
+                statistics: Statistics::default(),
+                output: OutputLocation {
+                    manifest_uri: "s3://out/_etl/u/1-00/manifest".into(),
+                    first_object_uri: Some("s3://out/a.json".into()),
+                },
+                skipped: vec![object; REPORTED_SKIPS],
+            },
+            ..failed(String::new())
+        }
+    }
+
+    #[test]
+    fn what_was_skipped_is_cut_before_it_is_dropped_and_the_manifest_never_is() {
+        let (long, worst) = ("x".repeat(1100), "\u{1}".repeat(1100));
+        for (uri, reason, left) in [
+            ("s3://raw/a", "torn", REPORTED_SKIPS),
+            (&*long, &*long, REPORTED_SKIPS),
+            (&*worst, &*worst, 0),
+        ] {
+            let text = complete(uri, reason).to_json();
+            assert!(text.len() <= REPORT_LIMIT_BYTES, "{}", text.len());
+            let Some(RunReport {
+                outcome:
+                    Outcome::Complete {
+                        output, skipped, ..
+                    },
+                ..
+            }) = RunReport::from_json(&text)
+            else {
+                panic!("unreadable after the cut: {text}");
+            };
+            assert!(output.manifest_uri.ends_with("/manifest"));
+            assert_eq!(skipped.len(), left);
+        }
+    }
+
+    #[test]
+    fn a_report_of_before_there_were_skips_is_read() {
+        let text = r#"{"version":1,"uid":"u","run":1,"attempt":1,"shard":0,"outcome":{
+            "type":"Complete","statistics":{"sourceObjects":1,"sourceBytes":2,"rowsRead":3,
+            "rowsWritten":3,"outputObjects":1,"outputBytes":4},
+            "output":{"manifestUri":"s3://out/m"}}}"#;
+        let Some(Outcome::Complete { statistics, .. }) =
+            RunReport::from_json(text).map(|report| report.outcome)
+        else {
+            panic!("not read");
+        };
+        assert_eq!((statistics.rows_written, statistics.rows_rejected), (3, 0));
     }
 
     #[test]

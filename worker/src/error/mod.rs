@@ -28,6 +28,12 @@ pub enum Error {
         /// What is wrong with it.
         error: UriError,
     },
+    /// The order asks for something that this worker cannot do.
+    #[error("this worker does not know {field}")]
+    NotYet {
+        /// The field.
+        field: &'static str,
+    },
     /// A store cannot be opened or used.
     #[error(transparent)]
     Store(#[from] StoreError),

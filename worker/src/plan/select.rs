@@ -131,6 +131,8 @@ fn globs(field: &'static str, globs: &[String]) -> Result<GlobSet, SelectionErro
 
 #[cfg(test)]
 mod tests {
+    use etl_contract::OnInvalidObject;
+
     use super::*;
 
     fn source(include: &[&str], exclude: &[&str]) -> Source {
@@ -144,6 +146,8 @@ mod tests {
             version_id: None,
             etag: None,
             sequencer: None,
+            on_invalid_object: OnInvalidObject::default(),
+            max_invalid_objects: 0,
         }
     }
 

@@ -22,6 +22,7 @@ async fn a_run_leaves_outputs_records_and_one_manifest() {
     let Ok(Outcome::Complete {
         statistics,
         output: location,
+        ..
     }) = outcome
     else {
         panic!("{outcome:?}");

@@ -255,6 +255,7 @@ fn complete() -> Option<Outcome> {
             manifest_uri: "s3://out/_etl/m".into(),
             first_object_uri: Some("s3://out/a.json".into()),
         },
+        skipped: Vec::new(),
     })
 }
 
@@ -1268,6 +1269,7 @@ fn the_largest_status_stays_below_eight_kibibytes() {
             manifest_uri: format!("s3://b/{}/_etl/m", "€".repeat(1100)),
             first_object_uri: Some(format!("s3://b/{}", "€".repeat(1100))),
         },
+        skipped: Vec::new(),
     }));
     subject.pass(&seen, now + 1001);
     assert_eq!(subject.phase(), Phase::Complete);
