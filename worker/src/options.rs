@@ -11,6 +11,7 @@ pub fn engine(output: &order::Output, encoder: order::Encoder) -> engine::Option
             order::Encoder::Columnar => engine::Encoder::Columnar,
             order::Encoder::Reference => engine::Encoder::Reference,
         },
+        transform: engine::Transform::default(),
         format: match output.format {
             order::Format::JsonLines => engine::Format::JsonLines,
             order::Format::JsonArray => engine::Format::JsonArray,

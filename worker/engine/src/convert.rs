@@ -15,6 +15,7 @@ use crate::pipeline::{Job, run};
 use crate::schema::{Columns, columns};
 use crate::sink::Sink;
 use crate::source::ReadAt;
+use crate::transform::Layout;
 
 /// An opened and checked input, ready to be converted.
 ///
@@ -34,6 +35,7 @@ use crate::source::ReadAt;
 pub struct Conversion {
     source: Arc<dyn ReadAt>,
     columns: Columns,
+    layout: Layout,
     options: Options,
     budget: Budget,
     /// The row groups to convert.
@@ -73,7 +75,8 @@ impl Conversion {
     ///
     /// # Errors
     /// [`Error::BadInput`] for a damaged file, [`Error::Unsupported`] naming
-    /// the first column without a rendering, [`Error::NotEnoughMemory`] with
+    /// the first column without a rendering, [`Error::SchemaMismatch`] naming
+    /// a column that the options ask for in vain, [`Error::NotEnoughMemory`] with
     /// the memory to give, [`Error::Read`] with the source's own error.
     pub fn open(
         source: Arc<dyn ReadAt>,
@@ -81,12 +84,18 @@ impl Conversion {
         budget: &Budget,
     ) -> Result<Self, Error> {
         let metadata = footer::read(&*source, budget.memory_bytes)?;
-        let columns = on_engine_thread(Place::file(), || columns(&metadata))?;
         let row_groups = 0..metadata.num_row_groups();
+        let (layout, columns) = on_engine_thread(Place::file(), || {
+            let schema = metadata.file_metadata().schema_descr();
+            let layout = Layout::new(schema, &options.transform)?;
+            let columns = columns(&layout.select(metadata)?)?;
+            Ok((layout, columns))
+        })?;
         let conversion = Self {
             source,
             columns,
-            options: *options,
+            layout,
+            options: options.clone(),
             budget: *budget,
             row_groups,
         };
@@ -182,7 +191,8 @@ impl Conversion {
         let job = Job {
             source: &*self.source,
             columns: &self.columns,
-            options: self.options,
+            layout: &self.layout,
+            options: &self.options,
             budget: self.budget,
             row_groups: self.row_groups.clone(),
             beside_bytes: memory::needed_beside_row_group(self.metadata(), self.budget.threads),

@@ -150,6 +150,14 @@ pub enum Error {
         /// What it uses.
         what: String,
     },
+    /// The file is in order, but has not the columns that the options ask for.
+    #[error("{place}{problem}")]
+    SchemaMismatch {
+        /// Which column.
+        place: Place,
+        /// What differs.
+        problem: String,
+    },
     /// The file needs more memory than the budget allows.
     #[error(
         "{place}the file needs {} MiB of memory and the budget is {} MiB: raise the memory limit",
@@ -188,6 +196,8 @@ pub enum ErrorKind {
     BadInput,
     /// See [`Error::Unsupported`]: the same input fails again.
     Unsupported,
+    /// See [`Error::SchemaMismatch`]: the same input fails again.
+    SchemaMismatch,
     /// See [`Error::NotEnoughMemory`]: a larger budget mends it.
     NotEnoughMemory,
     /// See [`Error::Read`]: look at the source's own error.
@@ -205,6 +215,7 @@ impl ErrorKind {
         match self {
             Self::BadInput => "BadInput",
             Self::Unsupported => "Unsupported",
+            Self::SchemaMismatch => "SchemaMismatch",
             Self::NotEnoughMemory => "NotEnoughMemory",
             Self::Read => "Read",
             Self::Sink => "Sink",
@@ -220,6 +231,7 @@ impl Error {
         match self {
             Self::BadInput { .. } => ErrorKind::BadInput,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::NotEnoughMemory { .. } => ErrorKind::NotEnoughMemory,
             Self::Read(_) => ErrorKind::Read,
             Self::Sink(_) => ErrorKind::Sink,
@@ -238,6 +250,13 @@ impl Error {
         Self::Unsupported {
             place,
             what: what.into(),
+        }
+    }
+
+    pub(crate) fn schema_mismatch(place: Place, problem: impl Into<String>) -> Self {
+        Self::SchemaMismatch {
+            place,
+            problem: problem.into(),
         }
     }
 }

@@ -31,6 +31,7 @@ mod schema;
 mod sink;
 mod source;
 mod thrift;
+mod transform;
 
 pub use convert::{Conversion, RowGroupSize, Summary};
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
@@ -40,6 +41,7 @@ pub use options::{
 };
 pub use sink::Sink;
 pub use source::ReadAt;
+pub use transform::{Constant, Transform, Value};
 
 /// Changes whenever the bytes of any output may change, so that two workers
 /// which write parts of one output can tell whether they would agree.

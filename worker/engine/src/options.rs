@@ -1,6 +1,8 @@
 //! What the caller may choose about the output. Every default is the profile
 //! that the pipeline this engine replaces has always written.
 
+use crate::transform::Transform;
+
 /// How rows are put together into one output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -149,7 +151,7 @@ pub enum Encoder {
 
 /// Everything that decides which bytes come out for a given input, and the
 /// encoder, which does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// How rows are put together.
     pub format: Format,
@@ -159,6 +161,8 @@ pub struct Options {
     pub json: JsonOptions,
     /// What renders them.
     pub encoder: Encoder,
+    /// Which columns are written.
+    pub transform: Transform,
 }
 
 /// What the engine may use. It never decides which bytes come out.

@@ -26,13 +26,15 @@ use crate::options::{Budget, Encoder, NonFinite, Options};
 use crate::render::Renderer;
 use crate::schema::Columns;
 use crate::source::ReadAt;
+use crate::transform::Layout;
 
 /// What a conversion works on.
 #[derive(Clone)]
 pub(crate) struct Job<'a> {
     pub(crate) source: &'a dyn ReadAt,
     pub(crate) columns: &'a Columns,
-    pub(crate) options: Options,
+    pub(crate) layout: &'a Layout,
+    pub(crate) options: &'a Options,
     pub(crate) budget: Budget,
     /// The row groups to convert.
     pub(crate) row_groups: Range<usize>,
@@ -82,7 +84,7 @@ enum Encoded {
 
 /// Runs the whole conversion.
 pub(crate) fn run(job: &Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
-    let encoding = Encoding::new(&job.options);
+    let encoding = Encoding::new(job);
     let format = job.options.format;
     let mut totals = Totals::default();
     totals.json_bytes += write(&mut output, Bytes::from_static(format.head()))?;
@@ -150,19 +152,19 @@ fn first_failure(decoded: Result<u64, Stop>, others: Vec<Stop>) -> Result<u64, E
 }
 
 /// Where decoded batches go.
-enum Lane {
+enum Lane<'a> {
     /// With a single thread, to an encoder on this one.
     Here {
-        encoding: Encoding,
+        encoding: Encoding<'a>,
         chunks: SyncSender<Encoded>,
     },
     Thread(SyncSender<Batch>),
 }
 
-impl Lane {
+impl Lane<'_> {
     fn send(&self, batch: Batch) -> Result<(), Stop> {
         match self {
-            Self::Here { encoding, chunks } => encoding.encode(&batch, chunks),
+            Self::Here { encoding, chunks } => encoding.encode(batch, chunks),
             Self::Thread(lane) => lane.send(batch).map_err(|_| Stop::HungUp),
         }
     }
@@ -172,7 +174,7 @@ impl Lane {
     clippy::needless_pass_by_value,
     reason = "dropping the channels ends the stages around"
 )]
-fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u64, Stop> {
+fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane<'_>>) -> Result<u64, Stop> {
     let mut first_row = 0;
     let mut turn = lanes.iter().cycle();
     for index in job.row_groups.clone() {
@@ -203,7 +205,8 @@ fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane>) -> Result<u
 
 /// An encoder with what stands before it.
 #[derive(Clone)]
-struct Encoding {
+struct Encoding<'a> {
+    layout: &'a Layout,
     encoder: AnyEncoder,
     non_finite: NonFinite,
 }
@@ -214,8 +217,9 @@ enum AnyEncoder {
     Reference(Renderer),
 }
 
-impl Encoding {
-    fn new(options: &Options) -> Self {
+impl<'a> Encoding<'a> {
+    fn new(job: &Job<'a>) -> Self {
+        let options = job.options;
         let encoder = match options.encoder {
             Encoder::Columnar => AnyEncoder::Columnar(Columnar::new(options.format, options.json)),
             Encoder::Reference => {
@@ -223,6 +227,7 @@ impl Encoding {
             }
         };
         Self {
+            layout: job.layout,
             encoder,
             non_finite: options.json.non_finite,
         }
@@ -231,13 +236,14 @@ impl Encoding {
     fn run(&self, batches: &Receiver<Batch>, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
         batches
             .iter()
-            .try_for_each(|batch| self.encode(&batch, chunks))
+            .try_for_each(|batch| self.encode(batch, chunks))
     }
 
-    fn encode(&self, batch: &Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
+    fn encode(&self, batch: Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
         let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
-        let (rows, first_row) = (&batch.rows, batch.first_row);
+        let first_row = batch.first_row;
         guarded(Place::row_group(batch.row_group), || {
+            let rows = &self.layout.assemble(batch.rows)?;
             check(rows, batch.row_group, self.non_finite)?;
             match &self.encoder {
                 AnyEncoder::Columnar(encoder) => {

@@ -177,13 +177,15 @@ fn child(path: &str, name: &str) -> String {
     }
 }
 
+/// What is wrong with a name that two columns have.
+pub(crate) const TWICE: &str = "the name occurs twice, and a JSON object holds a name once";
+
 fn check_group(group: &Type, path: &str) -> Result<(), Error> {
     let mut names = HashSet::new();
     for field in group.get_fields() {
         let path = child(path, field.name());
         if !names.insert(field.name()) {
-            let what = "the name occurs twice, and a JSON object holds a name once";
-            return Err(Error::unsupported(Place::column(path), what));
+            return Err(Error::unsupported(Place::column(path), TWICE));
         }
         if let Some(what) = unsupported(field) {
             let what = format!("{what} has no JSON rendering: leave the column out or convert it");

@@ -229,6 +229,8 @@ fn of_engine(error: &etl_engine::Error, below_prefix: bool, message: String) -> 
         ErrorKind::Unsupported => failure(Category::UnsupportedInput, message).hint(&or_leave_out(
             "write the object without this and make the EtlJob again",
         )),
+        ErrorKind::SchemaMismatch => failure(Category::SchemaMismatch, message)
+            .hint(&or_leave_out("change the EtlJob to what the object has")),
         ErrorKind::NotEnoughMemory => failure(Category::OutOfMemory, message).hint(LIMIT_HINT),
         ErrorKind::Read | ErrorKind::Sink | ErrorKind::Internal => {
             failure(Category::Internal, message).hint(REPORT_HINT)

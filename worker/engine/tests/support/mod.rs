@@ -13,9 +13,13 @@ use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray,
     FixedLenByteArrayType, FloatType, Int32Type, Int64Type, Int96, Int96Type,
 };
+use parquet::file::metadata::{
+    FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
+};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::{SchemaDescriptor, Type};
 
 pub(crate) const BUDGET: Budget = Budget {
     memory_bytes: 512 << 20,
@@ -33,7 +37,7 @@ pub(crate) fn convert_with(
     let by = |encoder| {
         let options = Options {
             encoder,
-            ..*options
+            ..options.clone()
         };
         convert_once(file.clone(), &options, budget)
     };
@@ -252,4 +256,24 @@ pub(crate) fn values(file: Vec<u8>, options: &Options) -> Vec<String> {
                 .to_owned()
         })
         .collect()
+}
+
+/// A file with `rows` rows of no columns. No writer makes such a file any more,
+/// so only its footer is written.
+pub(crate) fn without_columns(rows: i64) -> Vec<u8> {
+    let root = Type::group_type_builder("m").build().unwrap();
+    let schema = Arc::new(SchemaDescriptor::new(Arc::new(root)));
+    let row_group = RowGroupMetaData::builder(Arc::clone(&schema))
+        .set_num_rows(rows)
+        .build()
+        .unwrap();
+    let metadata = ParquetMetaData::new(
+        FileMetaData::new(2, rows, None, None, schema, None),
+        vec![row_group],
+    );
+    let mut file = b"PAR1".to_vec();
+    ParquetMetaDataWriter::new(&mut file, &metadata)
+        .finish()
+        .unwrap();
+    file
 }
