@@ -18,16 +18,17 @@ mod status;
 
 pub use crd::{etljob_crd, etljob_crd_yaml};
 pub use etl_contract::{
-    Binary, Compression, Decimals, Format, Int64, JsonOptions, LocalTimestamps, NonFinite, Nulls,
-    OnExisting, Timestamps,
+    Binary, ColumnType, Compression, Decimals, Format, Int64, JsonOptions, LocalTimestamps,
+    NonFinite, Nulls, OnExisting, OnExtraColumn, OnInvalidObject, OnInvalidRecord, OnMissingColumn,
+    Timestamps,
 };
 pub use spec::{
-    Backoff, EtlJob, EtlJobSpec, Execution, Output, ResourceList, Resources, RetryPolicy, Source,
-    Worker,
+    Backoff, EtlJob, EtlJobSpec, Execution, Output, ResourceList, Resources, RetryPolicy, Schema,
+    SchemaColumn, Source, Transform, Worker,
 };
 pub use status::{
     Attempt, AttemptRecord, ConditionType, Ending, EndingReason, EtlJobStatus, LastFailure,
-    OutputStatus, Phase, Run, RunRecord, Settle, SettleReason, Statistics, Summary,
+    OutputStatus, Phase, Run, RunRecord, Settle, SettleReason, SkippedObject, Statistics, Summary,
 };
 
 /// API group of all kinds.

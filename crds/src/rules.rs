@@ -90,6 +90,58 @@ fn what_is_wrong_is_named() {
             "at least initialSeconds",
         ),
         (
+            vec![("/spec/source/onInvalidObject", json!("Skip"))],
+            "source.maxInvalidObjects of at least 1",
+        ),
+        (
+            vec![("/spec/output/splitBytes", json!("64Mi"))],
+            "need each other",
+        ),
+        (
+            vec![("/spec/output/keyTemplate", json!("{stem}-{part}.json"))],
+            "need each other",
+        ),
+        (
+            split(&[("/spec/output/splitBytes", json!("16777215"))]),
+            "at least 16Mi",
+        ),
+        (
+            split(&[("/spec/output/splitBytes", json!(1000))]),
+            "at least 16Mi",
+        ),
+        (
+            split(&[("/spec/output/format", json!("JsonArray"))]),
+            "output.format: JsonLines",
+        ),
+        (
+            vec![(
+                "/spec/transform",
+                json!({"ingestedAtColumn": "a", "sourceColumn": "a"}),
+            )],
+            "must differ",
+        ),
+        (
+            vec![(
+                "/spec/transform",
+                json!({"columns": ["a", "b"], "sourceColumn": "b"}),
+            )],
+            "name new columns",
+        ),
+        (
+            vec![(
+                "/spec/schema",
+                json!({"columns": [{"name": "a", "type": "Boolean", "min": "0"}]}),
+            )],
+            "are for the types Integer",
+        ),
+        (
+            vec![(
+                "/spec/schema",
+                json!({"columns": [{"name": "a", "type": "String"}], "onInvalidRecord": "Skip"}),
+            )],
+            "schema.maxInvalidRecords of at least 1",
+        ),
+        (
             vec![("/metadata/name", json!("n".repeat(64)))],
             "63 characters",
         ),
@@ -101,6 +153,41 @@ fn what_is_wrong_is_named() {
                 .is_some_and(|message| message.contains(expected)),
             "{changes:?}: {refusal:?}"
         );
+    }
+}
+
+/// A job whose inputs are split, with `changes`.
+fn split(changes: &[(&'static str, Value)]) -> Vec<(&'static str, Value)> {
+    let mut all = vec![
+        ("/spec/output/keyTemplate", json!("{stem}-{part}.json")),
+        ("/spec/output/splitBytes", json!("16Mi")),
+    ];
+    all.extend(changes.iter().cloned());
+    all
+}
+
+#[test]
+fn splits_columns_and_rules_are_accepted_when_they_hold_together() {
+    for changes in [
+        split(&[]),
+        split(&[("/spec/output/splitBytes", json!(16 << 20))]),
+        vec![
+            ("/spec/source/onInvalidObject", json!("Skip")),
+            ("/spec/source/maxInvalidObjects", json!(1)),
+        ],
+        vec![(
+            "/spec/transform",
+            json!({"columns": ["a"], "ingestedAtColumn": "b", "sourceColumn": "c"}),
+        )],
+        vec![(
+            "/spec/schema",
+            json!({
+                "columns": [{"name": "a", "type": "Integer", "required": true, "min": "0"}],
+                "onInvalidRecord": "Quarantine", "maxInvalidRecords": 1
+            }),
+        )],
+    ] {
+        assert_eq!(refusal(&job(&changes)), None, "{changes:?}");
     }
 }
 

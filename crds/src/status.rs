@@ -51,6 +51,11 @@ pub struct EtlJobStatus {
     /// Totals of the complete run; none if its report was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
+    /// The first five of the source objects that the complete run left out; all
+    /// of them stand in the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub skipped_objects: Vec<SkippedObject>,
     /// Where the result is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputStatus>,
@@ -291,10 +296,26 @@ pub struct Statistics {
     pub rows_read: i64,
     /// Rows written.
     pub rows_written: i64,
+    /// Rows that the schema rejected: read, but not written.
+    pub rows_rejected: i64,
+    /// Source objects that were left out as invalid.
+    pub objects_skipped: i64,
     /// Output objects.
     pub output_objects: i64,
     /// Their size in bytes, as stored.
     pub output_bytes: i64,
+}
+
+/// A source object that was left out.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedObject {
+    /// Its URI.
+    pub uri: String,
+    /// Class of what is wrong with it.
+    pub category: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Where the result is.

@@ -101,10 +101,6 @@ fn fields_that_do_not_work_yet_are_not_accepted() {
         present.push(path.to_owned());
     });
     for later in [
-        "spec.schema",
-        "spec.transform",
-        "spec.output.splitBytes",
-        "spec.source.onInvalidObject",
         "spec.retryPolicy.rules",
         "spec.retryPolicy.memory",
         "spec.suspend",

@@ -58,6 +58,9 @@ pub struct RunArgs {
     /// not AWS.
     #[arg(long, env = "ETL_WORKER_CREDENTIALS_SECRET", global = true)]
     pub worker_credentials_secret: Option<String>,
+    /// What turns values into text: Columnar, or Reference to check it against.
+    #[arg(long, env = "ETL_WORKER_ENCODER", global = true)]
+    pub worker_encoder: Option<String>,
     /// Region of the stores.
     #[arg(long, env = "ETL_AWS_REGION", global = true)]
     pub aws_region: Option<String>,

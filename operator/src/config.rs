@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use etl_contract::Storage;
+use etl_contract::{Encoder, Storage};
 use etl_core::{Reach, Settings, WorkerDefaults};
 use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
@@ -158,6 +158,7 @@ fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
             region: args.aws_region,
             expected_bucket_owner: args.expected_bucket_owner,
         },
+        encoder: encoder(args.worker_encoder.as_deref())?,
         reach: Reach::Cluster,
         ledger,
     })
@@ -210,6 +211,18 @@ fn pull_policy(value: Option<String>) -> Result<Option<String>, ConfigError> {
     }
 }
 
+fn encoder(value: Option<&str>) -> Result<Encoder, ConfigError> {
+    match value {
+        None | Some("Columnar") => Ok(Encoder::Columnar),
+        Some("Reference") => Ok(Encoder::Reference),
+        Some(other) => Err(ConfigError::Unusable {
+            variable: "ETL_WORKER_ENCODER",
+            value: other.to_owned(),
+            expected: "Columnar or Reference",
+        }),
+    }
+}
+
 fn json<T: DeserializeOwned>(
     variable: &'static str,
     expected: &'static str,
@@ -239,6 +252,7 @@ impl RunArgs {
             &mut self.worker_tolerations,
             &mut self.worker_priority_class,
             &mut self.worker_credentials_secret,
+            &mut self.worker_encoder,
             &mut self.aws_region,
             &mut self.aws_endpoint_url,
             &mut self.expected_bucket_owner,

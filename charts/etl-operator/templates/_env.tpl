@@ -46,6 +46,8 @@ so that "unset" has one spelling.
 - name: ETL_WORKER_PRIORITY_CLASS
   value: {{ . | quote }}
 {{- end }}
+- name: ETL_WORKER_ENCODER
+  value: {{ .encoder | quote }}
 {{- with .credentialsSecretName }}
 - name: ETL_WORKER_CREDENTIALS_SECRET
   value: {{ . | quote }}

@@ -173,6 +173,7 @@ impl Runner {
             image_pull_policy: None,
             worker: WorkerDefaults::default(),
             storage: self.setup.storage.clone(),
+            encoder: etl_contract::Encoder::default(),
             reach: Reach::Local,
             ledger: true,
         }

@@ -1,8 +1,9 @@
 //! From a finished Job and its pods to the reason of its end.
 
-use etl_contract::{Action, Category, Failure, Outcome, OutputLocation, RunReport, Statistics};
+use etl_contract::{Action, Category, Failure, Outcome, RunReport};
 
 use crate::facts::{ChildPod, Terminated};
+use crate::totals::Totals;
 
 /// Identity that a report must carry to count for an attempt.
 pub(crate) struct Expected<'a> {
@@ -23,7 +24,7 @@ impl Expected<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Success {
     /// A shard wrote or read the manifest.
-    Complete(Statistics, OutputLocation),
+    Complete(Totals),
     /// A settle attempt found none.
     NoManifest,
     /// No readable report with totals is left.
@@ -40,9 +41,15 @@ pub(crate) fn success(pods: &[ChildPod], expected: &Expected<'_>) -> Success {
     for outcome in outcomes {
         match outcome {
             Outcome::Complete {
-                statistics, output, ..
+                statistics,
+                output,
+                skipped,
             } => {
-                return Success::Complete(statistics, output);
+                return Success::Complete(Totals {
+                    statistics,
+                    output,
+                    skipped,
+                });
             }
             Outcome::NoManifest => found = Success::NoManifest,
             Outcome::TasksDone | Outcome::Failed(_) => {}
@@ -238,7 +245,7 @@ fn lost(pod: &ChildPod) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_contract::CONTRACT_VERSION;
+    use etl_contract::{CONTRACT_VERSION, OutputLocation, Statistics};
 
     const EXPECTED: Expected<'static> = Expected {
         uid: "uid",
@@ -374,7 +381,7 @@ mod tests {
         ];
         assert!(matches!(
             success(&pods, &EXPECTED),
-            Success::Complete(Statistics { rows_read: 7, .. }, _)
+            Success::Complete(Totals { statistics, .. }) if statistics.rows_read == 7
         ));
         assert_eq!(success(&pods[..1], &EXPECTED), Success::ReportLost);
         assert_eq!(

@@ -19,6 +19,7 @@ mod quantity;
 pub mod retry;
 pub mod settings;
 mod size;
+mod totals;
 mod validate;
 pub mod work;
 

@@ -1,4 +1,14 @@
-//! Kubernetes quantities, as far as a memory limit needs them.
+//! Kubernetes quantities, as far as limits in bytes need them.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+/// Bytes that a quantity in a resource stands for; see [`bytes`].
+pub(crate) fn bytes_of(quantity: &IntOrString) -> Option<u64> {
+    match quantity {
+        IntOrString::Int(bytes) => u64::try_from(*bytes).ok(),
+        IntOrString::String(text) => bytes(text),
+    }
+}
 
 /// Bytes that a quantity such as `512Mi`, `1.5G` or `1e9` stands for, rounded
 /// up as Kubernetes does. `None` when it is not a quantity.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etl_api::Resources;
-use etl_contract::Storage;
+use etl_contract::{Encoder, Storage};
 use k8s_openapi::api::core::v1::Toleration;
 
 use crate::validate::Reach;
@@ -22,6 +22,8 @@ pub struct Settings {
     pub worker: WorkerDefaults,
     /// How workers reach the object store.
     pub storage: Storage,
+    /// What turns values into text in the workers.
+    pub encoder: Encoder,
     /// Which URIs a resource may use.
     pub reach: Reach,
     /// Whether a ledger is kept: the time to live then waits for it.

@@ -14,6 +14,7 @@ pub(crate) fn fit(status: &mut EtlJobStatus) {
     for step in [
         old_attempts as fn(&mut EtlJobStatus),
         old_runs,
+        skipped,
         conditions,
         failure,
         ending,
@@ -40,6 +41,14 @@ fn old_attempts(status: &mut EtlJobStatus) {
 fn old_runs(status: &mut EtlJobStatus) {
     for run in &mut status.runs {
         run.message.clear();
+    }
+}
+
+/// The manifest names them all, in full.
+fn skipped(status: &mut EtlJobStatus) {
+    for object in &mut status.skipped_objects {
+        truncate(&mut object.uri, SHORT);
+        truncate(&mut object.reason, SHORT);
     }
 }
 

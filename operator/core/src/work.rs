@@ -4,7 +4,7 @@ use etl_api::{Attempt, EtlJob, EtlJobSpec, Run};
 use etl_contract::{CONTRACT_VERSION, Job, Mode, Tag, WorkOrder};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::quantity;
@@ -14,35 +14,59 @@ use crate::settings::Settings;
 /// that is already covered; then both forms are kept.
 const HASH_VERSION: &str = "v1";
 
-/// Hash of the fields that define the work: `source` and `output`, without the
-/// members that equal their default, so that a new field with a default leaves
-/// old hashes as they are.
+/// Hash of the fields that define the work: `source`, `output`, `transform` and
+/// `schema`, without the members that equal their default, so that a new field
+/// with a default leaves old hashes as they are.
 pub fn work_hash(spec: &EtlJobSpec) -> String {
-    // A minimal spec in which everything optional has its default.
-    let mut plain = spec.clone();
-    plain.source = etl_api::Source {
-        uri: String::new(),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        modified_after: None,
-        modified_before: None,
-        version_id: None,
-        etag: None,
-        sequencer: None,
-    };
-    plain.output = serde_json::from_value(serde_json::json!({ "uri": "" }))
-        .expect("every other field of output has a default");
     let mut work = Map::new();
-    for (name, value, default) in [
-        ("source", json(&spec.source), json(&plain.source)),
-        ("output", json(&spec.output), json(&plain.output)),
-    ] {
-        work.insert(name.to_owned(), without_defaults(value, &default));
+    work.insert("source".into(), source(&spec.source));
+    work.insert("output".into(), output(&spec.output));
+    if !spec.transform.is_default() {
+        work.insert("transform".into(), json(&spec.transform));
+    }
+    if let Some(spec) = &spec.schema {
+        work.insert("schema".into(), schema(spec));
     }
     // serde_json's map is sorted by key: the text is canonical.
     let digest = Sha256::digest(Value::Object(work).to_string());
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{HASH_VERSION}:{hex}")
+}
+
+fn source(source: &etl_api::Source) -> Value {
+    let plain: etl_api::Source = with_defaults(json!({ "uri": "" }));
+    without_defaults(json(source), &json(&plain))
+}
+
+fn output(output: &etl_api::Output) -> Value {
+    let plain: etl_api::Output = with_defaults(json!({ "uri": "" }));
+    let mut output = output.clone();
+    // 64Mi and 67108864 are the same work.
+    if let Some(bytes) = output.split_bytes.as_ref().and_then(quantity::bytes_of) {
+        output.split_bytes = Some(IntOrString::String(bytes.to_string()));
+    }
+    without_defaults(json(&output), &json(&plain))
+}
+
+fn schema(schema: &etl_api::Schema) -> Value {
+    let plain: etl_api::Schema = with_defaults(json!({ "columns": [] }));
+    let mut work = without_defaults(json(schema), &json(&plain));
+    let plain: etl_api::SchemaColumn = with_defaults(json!({ "name": "", "type": "Integer" }));
+    let mut plain = json(&plain);
+    if let Value::Object(members) = &mut plain {
+        // What is required has no default.
+        members.retain(|name, _| !["name", "type"].contains(&name.as_str()));
+    }
+    let columns = schema.columns.iter();
+    work["columns"] = columns
+        .map(|column| without_defaults(json(column), &plain))
+        .collect();
+    work
+}
+
+/// A value of which only the required members are given.
+fn with_defaults<T: serde::de::DeserializeOwned>(required: Value) -> T {
+    serde_json::from_value(required).expect("every other field has a default")
 }
 
 fn json(value: &impl serde::Serialize) -> Value {
@@ -113,41 +137,66 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
         },
         active_deadline_seconds: u64::from(spec.execution.active_deadline_seconds),
         memory_limit_bytes: memory_limit(spec, settings),
-        source: etl_contract::Source {
-            uri: spec.source.uri.clone(),
-            include: spec.source.include.clone(),
-            exclude: spec.source.exclude.clone(),
-            modified_after: spec.source.modified_after,
-            modified_before: spec.source.modified_before,
-            version_id: spec.source.version_id.clone(),
-            etag: spec.source.etag.clone(),
-            sequencer: spec.source.sequencer.clone(),
-            on_invalid_object: etl_contract::OnInvalidObject::default(),
-            max_invalid_objects: 0,
+        source: source_order(&spec.source),
+        output: output_order(&spec.output),
+        transform: etl_contract::Transform {
+            columns: spec.transform.columns.clone(),
+            ingested_at_column: spec.transform.ingested_at_column.clone(),
+            source_column: spec.transform.source_column.clone(),
         },
-        output: etl_contract::Output {
-            uri: spec.output.uri.clone(),
-            key_template: spec.output.key_template.clone(),
-            split_bytes: None,
-            format: spec.output.format,
-            compression: spec.output.compression,
-            json: spec.output.json,
-            on_existing: spec.output.on_existing,
-            storage_class: spec.output.storage_class.clone(),
-            tags: spec
-                .output
-                .tags
-                .iter()
-                .map(|(key, value)| Tag {
-                    key: key.clone(),
-                    value: value.clone(),
-                })
-                .collect(),
-        },
-        transform: etl_contract::Transform::default(),
-        schema: None,
-        encoder: etl_contract::Encoder::default(),
+        schema: spec.schema.as_ref().map(schema_order),
+        encoder: settings.encoder,
         storage: settings.storage.clone(),
+    }
+}
+
+fn source_order(source: &etl_api::Source) -> etl_contract::Source {
+    etl_contract::Source {
+        uri: source.uri.clone(),
+        include: source.include.clone(),
+        exclude: source.exclude.clone(),
+        modified_after: source.modified_after,
+        modified_before: source.modified_before,
+        version_id: source.version_id.clone(),
+        etag: source.etag.clone(),
+        sequencer: source.sequencer.clone(),
+        on_invalid_object: source.on_invalid_object,
+        max_invalid_objects: source.max_invalid_objects,
+    }
+}
+
+fn output_order(output: &etl_api::Output) -> etl_contract::Output {
+    let tag = |(key, value): (&String, &String)| Tag {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    etl_contract::Output {
+        uri: output.uri.clone(),
+        key_template: output.key_template.clone(),
+        split_bytes: output.split_bytes.as_ref().and_then(quantity::bytes_of),
+        format: output.format,
+        compression: output.compression,
+        json: output.json,
+        on_existing: output.on_existing,
+        storage_class: output.storage_class.clone(),
+        tags: output.tags.iter().map(tag).collect(),
+    }
+}
+
+fn schema_order(schema: &etl_api::Schema) -> etl_contract::Schema {
+    let column = |column: &etl_api::SchemaColumn| etl_contract::SchemaColumn {
+        name: column.name.clone(),
+        kind: column.kind,
+        required: column.required,
+        min: column.min.clone(),
+        max: column.max.clone(),
+    };
+    etl_contract::Schema {
+        columns: schema.columns.iter().map(column).collect(),
+        on_missing_column: schema.on_missing_column,
+        on_extra_column: schema.on_extra_column,
+        on_invalid_record: schema.on_invalid_record,
+        max_invalid_records: schema.max_invalid_records,
     }
 }
 
@@ -157,10 +206,7 @@ fn memory_limit(spec: &EtlJobSpec, settings: &Settings) -> Option<u64> {
         .resources
         .as_ref()
         .or(settings.worker.resources.as_ref())?;
-    match resources.limits.as_ref()?.memory.as_ref()? {
-        IntOrString::Int(bytes) => u64::try_from(*bytes).ok(),
-        IntOrString::String(text) => quantity::bytes(text),
-    }
+    quantity::bytes_of(resources.limits.as_ref()?.memory.as_ref()?)
 }
 
 #[cfg(test)]
@@ -170,6 +216,22 @@ mod tests {
 
     fn hash(spec: Value) -> String {
         work_hash(&serde_json::from_value(spec).unwrap())
+    }
+
+    fn validated() -> Value {
+        json!({
+            "source": {"uri": "s3://raw/in/", "onInvalidObject": "Skip", "maxInvalidObjects": 3},
+            "output": {"uri": "s3://out/", "keyTemplate": "{stem}-{part}.json",
+                       "splitBytes": "64Mi"},
+            "transform": {"columns": ["id", "at"], "ingestedAtColumn": "ingested_at",
+                          "sourceColumn": "source_file"},
+            "schema": {
+                "columns": [{"name": "id", "type": "Integer", "required": true, "min": "0"},
+                            {"name": "at", "type": "Timestamp"}],
+                "onMissingColumn": "Null", "onExtraColumn": "Drop",
+                "onInvalidRecord": "Quarantine", "maxInvalidRecords": 1000
+            }
+        })
     }
 
     /// Golden hashes are kept for ever: a change means that an upgrade would
@@ -193,6 +255,10 @@ mod tests {
             hash(full),
             "v1:5358da7ef3cabf9be605f48d58766a1555fb3b03cb501f75d2d70d523a3c300b"
         );
+        assert_eq!(
+            hash(validated()),
+            "v1:6ab4096c204e247b707f481df280994cbf976dec435b21beddc4b1aaad23b8c0"
+        );
     }
 
     #[test]
@@ -203,10 +269,41 @@ mod tests {
             "source": {"uri": "s3://raw/a.parquet"},
             "output": {"uri": "s3://out/", "keyTemplate": "{yyyy}/{mm}/{dd}/{stem}.json",
                        "format": "JsonLines", "json": {"nulls": "Omit"}},
+            "transform": {"columns": []},
             "retryPolicy": {"maxAttempts": 9}, "execution": {"parallelism": 4},
             "ttlSecondsAfterFinished": 60
         });
         assert_eq!(hash(short), hash(long));
+
+        let mut long = validated();
+        long["schema"]["columns"][1]["required"] = json!(false);
+        long["output"]["splitBytes"] = json!(64 << 20);
+        assert_eq!(hash(validated()), hash(long));
+    }
+
+    #[test]
+    fn every_rule_for_columns_and_records_changes_the_hash() {
+        for (pointer, value) in [
+            ("/source/maxInvalidObjects", json!(4)),
+            ("/output/splitBytes", json!("65Mi")),
+            ("/transform/columns", json!(["at", "id"])),
+            ("/transform/ingestedAtColumn", json!("now")),
+            ("/transform/sourceColumn", json!("file")),
+            ("/schema/columns/0/name", json!("key")),
+            ("/schema/columns/0/type", json!("Number")),
+            ("/schema/columns/0/required", json!(false)),
+            ("/schema/columns/0/min", json!("1")),
+            ("/schema/columns/1/max", json!("2030-01-01T00:00:00Z")),
+            ("/schema/onMissingColumn", json!("Fail")),
+            ("/schema/onExtraColumn", json!("Keep")),
+            ("/schema/onInvalidRecord", json!("Skip")),
+            ("/schema/maxInvalidRecords", json!(7)),
+        ] {
+            let mut spec = validated();
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            spec.pointer_mut(parent).unwrap()[name] = value;
+            assert_ne!(hash(spec), hash(validated()), "{pointer}");
+        }
     }
 
     #[test]

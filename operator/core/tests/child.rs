@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use etl_api::EtlJob;
-use etl_contract::{Storage, WORK_ORDER_ENV, WorkOrder};
+use etl_contract::{Encoder, Storage, WORK_ORDER_ENV, WorkOrder};
 use etl_core::{Action, Observed, Reach, Settings, WorkerDefaults, child, plan};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,6 +44,7 @@ fn settings() -> Settings {
             region: Some("eu-central-1".into()),
             ..Storage::default()
         },
+        encoder: Encoder::default(),
         reach: Reach::Cluster,
         ledger: true,
     }

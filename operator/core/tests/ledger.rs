@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use etl_api::EtlJob;
-use etl_contract::Storage;
+use etl_contract::{Encoder, Storage};
 use etl_core::ledger::{ProcessingStatus, cancelled, next_revision, records};
 use etl_core::{Observed, Reach, Settings, WorkerDefaults, plan};
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ fn settings() -> Settings {
         image_pull_policy: None,
         worker: WorkerDefaults::default(),
         storage: Storage::default(),
+        encoder: Encoder::default(),
         reach: Reach::Cluster,
         ledger: true,
     }

@@ -107,6 +107,61 @@ fn each_problem_names_its_field() {
             "spec.retryPolicy.maxAttempts: must be between",
         ),
         (
+            "/source/onInvalidObject",
+            json!("Skip"),
+            "spec.source.maxInvalidObjects: must be at least 1",
+        ),
+        (
+            "/output/keyTemplate",
+            json!("{part}.json"),
+            "spec.output.keyTemplate: {part} needs splitBytes",
+        ),
+        (
+            "/output/splitBytes",
+            json!("64Mi"),
+            "spec.output.keyTemplate: must hold {part}",
+        ),
+        (
+            "/output/splitBytes",
+            json!("16383Ki"),
+            "spec.output.splitBytes: must be a quantity of bytes of at least 16Mi",
+        ),
+        (
+            "/output/splitBytes",
+            json!("much"),
+            "spec.output.splitBytes: must be a quantity",
+        ),
+        (
+            "/transform",
+            json!({"columns": ["a", "b", "a"]}),
+            "spec.transform.columns: names \"a\" twice",
+        ),
+        (
+            "/transform",
+            json!({"columns": ["a"], "ingestedAtColumn": "a"}),
+            "spec.transform.ingestedAtColumn: names a new column",
+        ),
+        (
+            "/transform",
+            json!({"ingestedAtColumn": "a", "sourceColumn": "a"}),
+            "spec.transform.sourceColumn: names a new column",
+        ),
+        (
+            "/schema",
+            json!({"columns": []}),
+            "spec.schema.columns: must name at least one",
+        ),
+        (
+            "/schema",
+            json!({"columns": [{"name": "a", "type": "Date"}, {"name": "a", "type": "Date"}]}),
+            "spec.schema.columns: names \"a\" twice",
+        ),
+        (
+            "/schema",
+            json!({"columns": [{"name": "a", "type": "Date"}], "onInvalidRecord": "Quarantine"}),
+            "spec.schema.maxInvalidRecords: must be at least 1 with onInvalidRecord: Quarantine",
+        ),
+        (
             "/execution/parallelism",
             json!(0),
             "spec.execution.parallelism: must be between",
@@ -118,6 +173,95 @@ fn each_problem_names_its_field() {
             "{expected}: {found:?}"
         );
     }
+}
+
+#[test]
+fn bounds_are_read_by_the_type_of_their_column() {
+    for (kind, fine, wrong) in [
+        (
+            "Integer",
+            vec!["0", "-9223372036854775808", "18446744073709551615"],
+            vec!["1.5", "18446744073709551616", "x"],
+        ),
+        (
+            "Number",
+            vec!["0", "-1.5", "1e300"],
+            vec!["inf", "NaN", "1e999", "one"],
+        ),
+        ("String", vec!["0", "10"], vec!["-1", "a"]),
+        (
+            "Date",
+            vec!["2021-01-01"],
+            vec!["2021-13-01", "2021-01-01T00:00:00", "yesterday"],
+        ),
+        (
+            "Timestamp",
+            vec!["2021-01-01T00:00:00Z", "2021-01-01T00:00:00+02:00"],
+            vec!["2021-01-01T00:00:00", "2021-01-01"],
+        ),
+        ("Boolean", vec![], vec!["true"]),
+        ("Struct", vec![], vec!["0"]),
+    ] {
+        let found = |min: &str| {
+            let columns = json!({"columns": [
+                {"name": "first", "type": "List"}, {"name": "a", "type": kind, "min": min}
+            ]});
+            problems(&[("/schema", columns)], Reach::Cluster)
+        };
+        for min in fine {
+            assert_eq!(found(min), Vec::<String>::new(), "{kind} {min}");
+        }
+        for min in wrong {
+            let found = found(min);
+            let start = format!("spec.schema.columns[1].min: {min:?} of column \"a\"");
+            assert!(
+                found.len() == 1 && found[0].starts_with(&start),
+                "{kind} {min}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bounds_do_not_cross() {
+    for (kind, min, max) in [
+        ("Integer", "10", "9"),
+        ("Number", "1.5", "1.25"),
+        ("Date", "2021-01-02", "2021-01-01"),
+        (
+            "Timestamp",
+            "2021-01-01T00:00:00Z",
+            "2021-01-01T01:00:00+02:00",
+        ),
+    ] {
+        let found = |min, max| {
+            let columns = json!({"columns": [{"name": "a", "type": kind, "min": min, "max": max}]});
+            problems(&[("/schema", columns)], Reach::Cluster)
+        };
+        let crossed = found(min, max);
+        assert!(
+            crossed[0].starts_with("spec.schema.columns[0]: min of column"),
+            "{kind}: {crossed:?}"
+        );
+        assert!(
+            found(max, min).is_empty() && found(max, max).is_empty(),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn work_that_does_not_fit_into_an_environment_is_refused() {
+    let columns = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("{n:0200}")).collect();
+        problems(&[("/transform", json!({"columns": names}))], Reach::Cluster)
+    };
+    assert!(columns(490).is_empty());
+    let found = columns(500);
+    assert!(
+        found.len() == 1 && found[0].contains("name fewer columns"),
+        "{found:?}"
+    );
 }
 
 #[test]

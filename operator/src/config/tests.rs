@@ -80,6 +80,13 @@ fn what_is_missing_or_wrong_is_named() {
         ),
         (
             RunArgs {
+                worker_encoder: Some("reference".into()),
+                ..args()
+            },
+            "ETL_WORKER_ENCODER",
+        ),
+        (
+            RunArgs {
                 listen: Some("8080".into()),
                 ..args()
             },

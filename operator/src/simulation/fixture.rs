@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etl_api::{EtlJob, labels};
-use etl_contract::Storage;
+use etl_contract::{Encoder, Storage};
 use etl_core::{Reach, Settings, WorkerDefaults};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -69,6 +69,7 @@ pub fn settings() -> Settings {
         image_pull_policy: None,
         worker: WorkerDefaults::default(),
         storage: Storage::default(),
+        encoder: Encoder::default(),
         reach: Reach::Cluster,
         ledger: true,
     }

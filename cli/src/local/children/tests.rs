@@ -114,6 +114,7 @@ fn first_attempt(folder: &Path, shards: u32, program: &str) -> Child {
         image_pull_policy: None,
         worker: WorkerDefaults::default(),
         storage: etl_contract::Storage::default(),
+        encoder: etl_contract::Encoder::default(),
         reach: Reach::Local,
         ledger: false,
     };

@@ -1,15 +1,14 @@
 //! Closing an attempt, and what that means for the run.
 
-use etl_api::{
-    Attempt, AttemptRecord, LastFailure, OutputStatus, Phase, Run, RunRecord, SettleReason,
-};
-use etl_contract::{Action, Category, OutputLocation, Statistics, truncate};
+use etl_api::{Attempt, AttemptRecord, LastFailure, Phase, Run, RunRecord, SettleReason};
+use etl_contract::{Action, Category, truncate};
 
 use super::draft::Draft;
 use super::settle;
 use crate::classify::Cause;
 use crate::conditions::{Standing, human};
 use crate::retry;
+use crate::totals::Totals;
 
 /// Attempts that a run gets for nothing: disruptions and look-ups.
 pub(super) const FREE_ATTEMPTS: u32 = 5;
@@ -29,35 +28,10 @@ const FAILURE_OBJECT_LIMIT: usize = 1100;
 const FAILURE_HINT_LIMIT: usize = 300;
 
 /// Row 4: the manifest exists.
-pub(super) fn complete(
-    draft: &mut Draft<'_>,
-    attempt: &Attempt,
-    statistics: Statistics,
-    output: OutputLocation,
-) {
+pub(super) fn complete(draft: &mut Draft<'_>, attempt: &Attempt, totals: Totals) {
     record(draft, attempt, "Complete", false, "");
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    draft.status.statistics = Some(etl_api::Statistics {
-        source_objects: signed(statistics.source_objects),
-        source_bytes: signed(statistics.source_bytes),
-        rows_read: signed(statistics.rows_read),
-        rows_written: signed(statistics.rows_written),
-        output_objects: signed(statistics.output_objects),
-        output_bytes: signed(statistics.output_bytes),
-    });
-    draft.status.output = Some(OutputStatus {
-        manifest_uri: output.manifest_uri,
-        first_object_uri: output.first_object_uri,
-    });
-    let objects = if statistics.output_objects == 1 {
-        "object"
-    } else {
-        "objects"
-    };
-    let message = format!(
-        "{} rows in {} {objects}",
-        statistics.rows_written, statistics.output_objects
-    );
+    let message = totals.summary();
+    totals.publish(&mut draft.status);
     finish_complete(draft, "Completed", message);
 }
 

@@ -76,8 +76,8 @@ fn failed(
     let uid = draft.uid.clone();
     let expected = expected(draft, attempt, &uid);
     // A shard that saw the manifest knows better than those that failed.
-    if let Success::Complete(statistics, output) = classify::success(pods, &expected) {
-        close::complete(draft, attempt, statistics, output);
+    if let Success::Complete(totals) = classify::success(pods, &expected) {
+        close::complete(draft, attempt, totals);
     } else {
         let cause = classify::failure(pods, &expected, reason, message);
         close::failed(draft, attempt, cause);
@@ -103,9 +103,7 @@ fn expected<'a>(draft: &Draft<'_>, attempt: &Attempt, uid: &'a str) -> Expected<
 fn succeeded(draft: &mut Draft<'_>, attempt: &Attempt, pods: &[ChildPod]) {
     let uid = draft.uid.clone();
     match classify::success(pods, &expected(draft, attempt, &uid)) {
-        Success::Complete(statistics, output) => {
-            close::complete(draft, attempt, statistics, output);
-        }
+        Success::Complete(totals) => close::complete(draft, attempt, totals),
         Success::NoManifest => settle::no_manifest(draft, attempt),
         Success::ReportLost => settle::report_lost(draft, attempt),
     }

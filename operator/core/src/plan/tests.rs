@@ -2,8 +2,8 @@
 
 use etl_api::{ConditionType, EndingReason, EtlJob, EtlJobStatus, Phase, SettleReason};
 use etl_contract::{
-    CONTRACT_VERSION, Category, Failure, Mode, Outcome, OutputLocation, RunReport, Statistics,
-    Storage,
+    CONTRACT_VERSION, Category, Encoder, Failure, Mode, Outcome, OutputLocation, RunReport,
+    SkippedObject, Statistics, Storage,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -29,6 +29,7 @@ fn settings() -> Settings {
         image_pull_policy: None,
         worker: WorkerDefaults::default(),
         storage: Storage::default(),
+        encoder: Encoder::default(),
         reach: Reach::Cluster,
         ledger: true,
     }
@@ -440,6 +441,48 @@ fn row_4_success_with_a_report_is_complete() {
     let summary = status.summary.as_ref().unwrap();
     assert_eq!(summary.attempt.as_deref(), Some("1/3"));
     assert_eq!(summary.duration.as_deref(), Some("5.0s"));
+}
+
+#[test]
+fn row_4_what_was_left_out_is_counted_and_the_first_objects_are_named() {
+    let mut subject = Subject::running();
+    let Some(Outcome::Complete { output, .. }) = complete() else {
+        unreachable!()
+    };
+    let skipped = |n: usize| SkippedObject {
+        uri: format!("s3://raw/in/{n}.parquet"),
+        category: Category::BadInput,
+        reason: "no footer".into(),
+    };
+    let seen = subject.succeeded(Some(Outcome::Complete {
+        statistics: Statistics {
+            source_objects: 9,
+            objects_skipped: 6,
+            rows_read: 10,
+            rows_written: 7,
+            rows_rejected: 3,
+            output_objects: 3,
+            ..Statistics::default()
+        },
+        output,
+        skipped: (0..6).map(skipped).collect(),
+    }));
+    subject.pass(&seen, 5);
+    let status = subject.status();
+    let statistics = status.statistics.unwrap();
+    assert_eq!(
+        (statistics.rows_rejected, statistics.objects_skipped),
+        (3, 6)
+    );
+    assert_eq!(status.skipped_objects.len(), 5);
+    let first = &status.skipped_objects[0];
+    assert_eq!(
+        (first.uri.as_str(), first.category.as_str()),
+        ("s3://raw/in/0.parquet", "BadInput")
+    );
+    let message = "7 rows in 3 objects, 3 rows rejected, 6 objects skipped";
+    assert!(status.conditions.iter().any(|c| c.message == message));
+    assert!(subject.last.events[0].note.ends_with(message));
 }
 
 #[test]
@@ -1269,7 +1312,14 @@ fn the_largest_status_stays_below_eight_kibibytes() {
             manifest_uri: format!("s3://b/{}/_etl/m", "€".repeat(1100)),
             first_object_uri: Some(format!("s3://b/{}", "€".repeat(1100))),
         },
-        skipped: Vec::new(),
+        skipped: vec![
+            SkippedObject {
+                uri: "€".repeat(350),
+                category: Category::UnsupportedInput,
+                reason: "€".repeat(350),
+            };
+            5
+        ],
     }));
     subject.pass(&seen, now + 1001);
     assert_eq!(subject.phase(), Phase::Complete);

@@ -1,111 +1,12 @@
-//! What a spec must satisfy before anything is made from it.
-//!
-//! Most of this the API server refuses already (CEL); it is checked again
-//! because a local run has no API server and an object may be older than a
-//! rule. All problems are reported at once.
+//! What source and output must satisfy.
 
-use std::fmt;
-
-use etl_api::{EtlJobSpec, Output, Source};
+use etl_api::{Format, OnInvalidObject, Output, Source};
 use globset::Glob;
 
-/// Which stores a resource may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// A cluster: `s3://` only.
-    Cluster,
-    /// A local run: `s3://` and `file://`.
-    Local,
-}
+use super::{Problems, Reach};
+use crate::quantity;
 
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecProblem {
-    /// Path of the field, from `spec`.
-    pub path: &'static str,
-    /// What is wrong with it and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for SpecProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
-}
-
-/// Every problem of `spec`; empty when it can be worked on.
-pub fn validate(spec: &EtlJobSpec, reach: Reach) -> Vec<SpecProblem> {
-    let mut problems = Problems(Vec::new());
-    source(&mut problems, &spec.source, reach);
-    output(&mut problems, &spec.output, reach);
-    let retry = &spec.retry_policy;
-    problems.range("spec.retryPolicy.maxAttempts", retry.max_attempts, 1, 100);
-    problems.range(
-        "spec.retryPolicy.backoff.initialSeconds",
-        retry.backoff.initial_seconds,
-        0,
-        86_400,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.maxSeconds",
-        retry.backoff.max_seconds,
-        0,
-        86_400,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.factor",
-        retry.backoff.factor,
-        1,
-        10,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.jitterPercent",
-        retry.backoff.jitter_percent,
-        0,
-        100,
-    );
-    problems.check(
-        "spec.retryPolicy.backoff.maxSeconds",
-        retry.backoff.max_seconds >= retry.backoff.initial_seconds,
-        || "must be at least initialSeconds".to_owned(),
-    );
-    let execution = &spec.execution;
-    problems.range("spec.execution.parallelism", execution.parallelism, 1, 1000);
-    problems.range(
-        "spec.execution.activeDeadlineSeconds",
-        execution.active_deadline_seconds,
-        10,
-        604_800,
-    );
-    problems.range(
-        "spec.execution.startDeadlineSeconds",
-        execution.start_deadline_seconds,
-        10,
-        86_400,
-    );
-    problems.0
-}
-
-struct Problems(Vec<SpecProblem>);
-
-impl Problems {
-    fn check(&mut self, path: &'static str, fine: bool, message: impl FnOnce() -> String) {
-        if !fine {
-            self.0.push(SpecProblem {
-                path,
-                message: message(),
-            });
-        }
-    }
-
-    fn range(&mut self, path: &'static str, value: u32, least: u32, most: u32) {
-        self.check(path, (least..=most).contains(&value), || {
-            format!("must be between {least} and {most}, is {value}")
-        });
-    }
-}
-
-fn source(problems: &mut Problems, source: &Source, reach: Reach) {
+pub(super) fn source(problems: &mut Problems, source: &Source, reach: Reach) {
     const URI: &str = "spec.source.uri";
     location(problems, URI, &source.uri, reach);
     let prefix = source.uri.ends_with('/');
@@ -138,9 +39,14 @@ fn source(problems: &mut Problems, source: &Source, reach: Reach) {
             format!("must be later than modifiedAfter ({after}), is {before}")
         });
     }
+    problems.check(
+        "spec.source.maxInvalidObjects",
+        source.on_invalid_object != OnInvalidObject::Skip || source.max_invalid_objects >= 1,
+        || "must be at least 1 with onInvalidObject: Skip".to_owned(),
+    );
 }
 
-fn output(problems: &mut Problems, output: &Output, reach: Reach) {
+pub(super) fn output(problems: &mut Problems, output: &Output, reach: Reach) {
     const URI: &str = "spec.output.uri";
     location(problems, URI, &output.uri, reach);
     problems.check(URI, output.uri.ends_with('/'), || {
@@ -150,9 +56,35 @@ fn output(problems: &mut Problems, output: &Output, reach: Reach) {
         "must not lie below _etl/, which holds the records of runs".to_owned()
     });
     template(problems, &output.key_template);
+    split(problems, output);
 }
 
-fn location(problems: &mut Problems, path: &'static str, uri: &str, reach: Reach) {
+/// Least bytes of a part.
+const SPLIT_LEAST_BYTES: u64 = 16 << 20;
+
+fn split(problems: &mut Problems, output: &Output) {
+    const PATH: &str = "spec.output.splitBytes";
+    let parts = output.key_template.contains("{part}");
+    let Some(split) = &output.split_bytes else {
+        problems.check("spec.output.keyTemplate", !parts, || {
+            "{part} needs splitBytes, without which one input makes one object".to_owned()
+        });
+        return;
+    };
+    problems.check("spec.output.keyTemplate", parts, || {
+        "must hold {part}, because splitBytes makes several objects of one input".to_owned()
+    });
+    problems.check(
+        PATH,
+        quantity::bytes_of(split).is_some_and(|bytes| bytes >= SPLIT_LEAST_BYTES),
+        || "must be a quantity of bytes of at least 16Mi, such as 512Mi".to_owned(),
+    );
+    problems.check(PATH, output.format == Format::JsonLines, || {
+        format!("needs format: JsonLines, is {}", output.format.as_str())
+    });
+}
+
+fn location(problems: &mut Problems, path: &str, uri: &str, reach: Reach) {
     problems.check(path, !uri.chars().any(char::is_control), || {
         "must not hold control characters".to_owned()
     });
@@ -202,7 +134,9 @@ fn template(problems: &mut Problems, template: &str) {
             .find('}')
             .map_or(rest.len(), |end| start + end + 1);
         let placeholder = &rest[start..end];
-        let known = ["{yyyy}", "{mm}", "{dd}", "{stem}", "{dir}", "{name}"];
+        let known = [
+            "{yyyy}", "{mm}", "{dd}", "{stem}", "{dir}", "{name}", "{part}",
+        ];
         problems.check(PATH, known.contains(&placeholder), || {
             format!("{placeholder:?} is none of {}", known.join(" "))
         });
