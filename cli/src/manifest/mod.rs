@@ -227,7 +227,7 @@ fn job(mut document: Value, reading: &Reading) -> Result<EtlJob, Vec<Finding>> {
     };
     for problem in validate(&job.spec, reading.reach) {
         if !findings.iter().any(|known| known.path == problem.path) {
-            findings.push(Finding::new(problem.path, problem.message));
+            findings.push(Finding::new(&problem.path, problem.message));
         }
     }
     if !findings.is_empty() {

@@ -64,7 +64,7 @@ fn an_unknown_field_is_refused_with_file_document_line_and_path() {
         problems(&format!("{GOOD}---\n{second}")),
         "jobs.yaml: document 2 (line 11): spec.output.uri: is required\n\
          jobs.yaml: document 2 (line 11): spec.output.url: unknown field; known here: \
-         compression, format, json, keyTemplate, onExisting, storageClass, tags, uri"
+         compression, format, json, keyTemplate, onExisting, splitBytes, storageClass, tags, uri"
     );
 }
 
