@@ -13,14 +13,14 @@ use arrow_schema::{DataType, FieldRef, TimeUnit};
 use crate::error::{Error, Place};
 use crate::options::NonFinite;
 
-/// Checks all values of `batch`, which comes from row group `row_group`.
+/// Checks all values of `batch`, which comes from `place`.
 pub(crate) fn check(
     batch: &RecordBatch,
-    row_group: usize,
+    place: &Place,
     non_finite: NonFinite,
 ) -> Result<(), Error> {
     let check = Check {
-        place: Place::row_group(row_group),
+        place: place.clone(),
         non_finite,
     };
     let schema = batch.schema();

@@ -16,6 +16,7 @@ mod columnar;
 mod compress;
 mod convert;
 mod decode;
+mod encode;
 mod error;
 mod fetch;
 mod footer;
@@ -34,6 +35,7 @@ mod thrift;
 mod transform;
 
 pub use convert::{Conversion, RowGroupSize, Summary};
+pub use encode::BatchEncoder;
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
 pub use options::{
     Binary, Budget, Compression, Decimals, Encoder, Format, Int64, JsonOptions, LocalTimestamps,

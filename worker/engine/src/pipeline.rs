@@ -15,15 +15,14 @@ use arrow_schema::ArrowError;
 use bytes::Bytes;
 
 use crate::check::check;
-use crate::columnar::Columnar;
-use crate::compress::{CHUNK_BYTES, Output};
+use crate::compress::Output;
 use crate::decode::RowGroup;
+use crate::encode::BatchEncoder;
 use crate::error::{Error, Place};
 use crate::fetch::Fetch;
 use crate::guard::{guarded, join, spawn};
 use crate::memory::{WAITING_CHUNKS, encoding_threads};
-use crate::options::{Budget, Encoder, NonFinite, Options};
-use crate::render::Renderer;
+use crate::options::{Budget, NonFinite, Options};
 use crate::schema::Columns;
 use crate::source::ReadAt;
 use crate::transform::Layout;
@@ -207,28 +206,16 @@ fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane<'_>>) -> Resu
 #[derive(Clone)]
 struct Encoding<'a> {
     layout: &'a Layout,
-    encoder: AnyEncoder,
+    encoder: BatchEncoder,
     non_finite: NonFinite,
-}
-
-#[derive(Clone)]
-enum AnyEncoder {
-    Columnar(Columnar),
-    Reference(Renderer),
 }
 
 impl<'a> Encoding<'a> {
     fn new(job: &Job<'a>) -> Self {
         let options = job.options;
-        let encoder = match options.encoder {
-            Encoder::Columnar => AnyEncoder::Columnar(Columnar::new(options.format, options.json)),
-            Encoder::Reference => {
-                AnyEncoder::Reference(Renderer::new(options.format, options.json))
-            }
-        };
         Self {
             layout: job.layout,
-            encoder,
+            encoder: BatchEncoder::new(options),
             non_finite: options.json.non_finite,
         }
     }
@@ -241,37 +228,15 @@ impl<'a> Encoding<'a> {
 
     fn encode(&self, batch: Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
         let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
-        let first_row = batch.first_row;
-        guarded(Place::row_group(batch.row_group), || {
+        let place = Place::row_group(batch.row_group);
+        guarded(place.clone(), || {
             let rows = &self.layout.assemble(batch.rows)?;
-            check(rows, batch.row_group, self.non_finite)?;
-            match &self.encoder {
-                AnyEncoder::Columnar(encoder) => {
-                    encoder.render::<Stop>(rows, first_row, |chunk| send(Encoded::Chunk(chunk)))?;
-                }
-                AnyEncoder::Reference(renderer) => render(renderer, rows, first_row, send)?,
-            }
+            check(rows, &place, self.non_finite)?;
+            self.encoder
+                .render::<Stop>(rows, batch.first_row, |chunk| send(Encoded::Chunk(chunk)))?;
             send(Encoded::EndOfBatch)
         })
     }
-}
-
-/// Cuts what the reference encoder writes into chunks.
-fn render(
-    renderer: &Renderer,
-    rows: &RecordBatch,
-    first_row: u64,
-    send: impl Fn(Encoded) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let mut buffer = Vec::with_capacity(CHUNK_BYTES);
-    renderer.render(rows, first_row, &mut buffer, |buffer| {
-        if buffer.len() < CHUNK_BYTES {
-            return Ok(());
-        }
-        let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES));
-        send(Encoded::Chunk(full.into()))
-    })?;
-    send(Encoded::Chunk(buffer.into()))
 }
 
 /// Feeds the sink until the encoders are done or gone; returns the JSON bytes.

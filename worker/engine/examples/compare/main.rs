@@ -1,146 +1,121 @@
-//! Times both encoders on the same generated files, decode included:
+//! Times the encoders on the same generated data:
 //!
 //! ```sh
-//! cargo run --release -p etl-engine --example compare -- [SHAPE]... [columnar|reference]
+//! cargo run --profile profiling -p etl-engine --example compare -- [SHAPE]...
+//! cargo run --profile profiling -p etl-engine --example compare -- encode [SHAPE|TYPE]...
 //! ```
 //!
-//! Runs are interleaved, outputs are hashed and compared, medians are printed;
-//! the sink discards. Where other work shares the machine, go by core-seconds.
+//! The first form converts whole files, decode included. The second encodes
+//! batches that are already there. Beside our two encoders stands arrow-json's
+//! own writer, which renders by default as a program without any options would.
+//!
+//! Runs are interleaved, our outputs are hashed and compared, the sink discards.
+//! Where other work shares the machine, go by core-seconds and least times.
 
+mod encoding;
 mod shapes;
+mod timing;
+mod types;
 
 use std::error::Error;
 use std::hash::{DefaultHasher, Hasher};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use etl_engine::{Budget, Conversion, Encoder, Options, Sink, SinkError};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use etl_engine::{Budget, Conversion, Encoder, JsonOptions, Nulls, Options, Sink, SinkError};
 
 use shapes::{SHAPES, Shape};
+use timing::Runs;
 
 const ROUNDS: usize = 7;
-const THREADS: [usize; 2] = [1, 2];
-const DECODE_BATCH_ROWS: usize = 8192;
+const ENCODERS: [Encoder; 2] = [Encoder::Columnar, Encoder::Reference];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let asked = |name: &str| args.iter().any(|arg| arg == name);
-    let encoders: &[Encoder] = match (asked("columnar"), asked("reference")) {
-        (true, false) => &[Encoder::Columnar],
-        (false, true) => &[Encoder::Reference],
-        _ => &[Encoder::Columnar, Encoder::Reference],
-    };
-    let any_shape = SHAPES.iter().any(|shape| asked(shape.name));
-    println!("Cells: wall ms (GB of JSON per s) core-seconds per GB of JSON.");
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let encode_only = args.first().is_some_and(|arg| arg == "encode");
+    if encode_only {
+        args.remove(0);
+    }
+    let asked = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
+    if encode_only {
+        return encoding::print(asked);
+    }
+    println!("Whole conversion: least wall ms (GB of JSON per s) core-seconds per GB of JSON.");
     println!(
-        "| shape | parquet MB | JSON MB | threads | decode | columnar | reference | wall ratio | core ratio |"
+        "| shape | parquet MB | JSON MB | nulls | decode | columnar, 1 thread | 2 threads \
+         | reference, 1 thread | 2 threads | stock arrow-json | reference / ours | stock / ours |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for shape in SHAPES {
-        if !any_shape || asked(shape.name) {
-            compare(shape, encoders)?;
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for shape in SHAPES.iter().filter(|shape| asked(shape.name)) {
+        for nulls in [Nulls::Explicit, Nulls::Omit] {
+            compare(shape, nulls)?;
         }
     }
     Ok(())
 }
 
-fn compare(shape: &Shape, encoders: &[Encoder]) -> Result<(), Box<dyn Error>> {
+fn compare(shape: &Shape, nulls: Nulls) -> Result<(), Box<dyn Error>> {
     let file = Bytes::from(shape.file()?);
     let mut hashes = Vec::new();
-    for &encoder in encoders {
+    for encoder in ENCODERS {
         let mut sink = Hashing::default();
-        convert(&file, encoder, 2, &mut sink)?;
+        convert(&file, encoder, nulls, 2, &mut sink)?;
         hashes.push((sink.hasher.finish(), sink.bytes));
     }
-    if hashes.iter().any(|hash| *hash != hashes[0]) {
+    if hashes[0] != hashes[1] {
         return Err(format!("{}: the encoders wrote different bytes", shape.name).into());
     }
     let bytes = hashes[0].1;
     let mut decoding = Runs::default();
-    let mut runs = vec![Runs::default(); THREADS.len() * encoders.len()];
+    let mut stock = Runs::default();
+    let mut runs = vec![Runs::default(); 2 * ENCODERS.len()];
     for _ in 0..ROUNDS {
         decoding.add(|| decode(&file))?;
-        for (&threads, runs) in THREADS.iter().zip(runs.chunks_mut(encoders.len())) {
-            for (&encoder, runs) in encoders.iter().zip(runs) {
-                runs.add(|| convert(&file, encoder, threads, &mut Discard))?;
+        stock.add(|| convert_stock(&file, nulls))?;
+        for (encoder, runs) in ENCODERS.into_iter().zip(runs.chunks_mut(2)) {
+            for (threads, runs) in (1..).zip(runs) {
+                runs.add(|| convert(&file, encoder, nulls, threads, &mut Discard))?;
             }
         }
     }
-    for (threads, runs) in THREADS.iter().zip(runs.chunks_mut(encoders.len())) {
-        let wall: Vec<f64> = runs.iter_mut().map(Runs::median).collect();
-        let cpu: Vec<f64> = runs.iter().map(|runs| runs.cpu_per_gb(bytes)).collect();
-        let cell = |(wall, cpu): (&f64, &f64)| {
-            let speed = bytes as f64 / wall / 1e9;
-            format!("{:.0} ({speed:.2}) {cpu:.2}", wall * 1e3)
-        };
-        let cells: Vec<String> = wall.iter().zip(&cpu).map(cell).collect();
-        println!(
-            "| {} | {:.0} | {:.0} | {threads} | {:.0}, {:.2} | {} | {:.2} | {:.2} |",
-            shape.name,
-            file.len() as f64 / 1e6,
-            bytes as f64 / 1e6,
-            decoding.median() * 1e3,
-            decoding.cpu_per_gb(bytes),
-            cells.join(" | "),
-            wall[wall.len() - 1] / wall[0],
-            cpu[cpu.len() - 1] / cpu[0],
-        );
-    }
+    let cell = |runs: &Runs| {
+        let wall = runs.least();
+        let speed = bytes as f64 / wall / 1e9;
+        format!(
+            "{:.0} ({speed:.2}) {:.2}",
+            wall * 1e3,
+            runs.cpu_per_gb(bytes)
+        )
+    };
+    let cells: Vec<String> = runs.iter().chain([&stock]).map(cell).collect();
+    println!(
+        "| {} | {:.0} | {:.0} | {nulls:?} | {} | {} | {:.2} | {:.2} |",
+        shape.name,
+        file.len() as f64 / 1e6,
+        bytes as f64 / 1e6,
+        cell(&decoding),
+        cells.join(" | "),
+        runs[2].least() / runs[0].least(),
+        stock.least() / runs[0].least(),
+    );
     Ok(())
-}
-
-/// Wall and processor times of the same thing done again and again.
-#[derive(Clone, Default)]
-struct Runs {
-    wall: Vec<Duration>,
-    cpu: Duration,
-}
-
-impl Runs {
-    fn add(
-        &mut self,
-        run: impl FnOnce() -> Result<(), Box<dyn Error>>,
-    ) -> Result<(), Box<dyn Error>> {
-        let (start, cpu) = (Instant::now(), cpu_time());
-        run()?;
-        self.wall.push(start.elapsed());
-        self.cpu += cpu_time() - cpu;
-        Ok(())
-    }
-
-    fn median(&mut self) -> f64 {
-        self.wall.sort_unstable();
-        self.wall[self.wall.len() / 2].as_secs_f64()
-    }
-
-    fn cpu_per_gb(&self, bytes: u64) -> f64 {
-        self.cpu.as_secs_f64() / self.wall.len() as f64 / bytes as f64 * 1e9
-    }
-}
-
-/// Processor time of this process so far, threads that have ended included.
-fn cpu_time() -> Duration {
-    const TICK: Duration = Duration::from_millis(10);
-
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    TICK * ticks
-        .filter_map(|ticks| ticks.parse::<u32>().ok())
-        .sum::<u32>()
 }
 
 fn convert(
     file: &Bytes,
     encoder: Encoder,
+    nulls: Nulls,
     threads: usize,
     sink: &mut dyn Sink,
 ) -> Result<(), Box<dyn Error>> {
+    let json = JsonOptions {
+        nulls,
+        ..JsonOptions::default()
+    };
     let options = Options {
         encoder,
+        json,
         ..Options::default()
     };
     let budget = Budget {
@@ -151,18 +126,23 @@ fn convert(
     Ok(())
 }
 
+/// Reads the file as a stranger to it would and writes it with arrow-json.
+fn convert_stock(file: &Bytes, nulls: Nulls) -> Result<(), Box<dyn Error>> {
+    for batch in encoding::plain_reader(file)?.build()? {
+        encoding::stock(&batch?, nulls)?;
+    }
+    Ok(())
+}
+
 /// The share that no encoder can win: reading the same batches and no more.
 fn decode(file: &Bytes) -> Result<(), Box<dyn Error>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone())?
-        .with_batch_size(DECODE_BATCH_ROWS)
-        .build()?;
-    for batch in reader {
+    for batch in encoding::view_reader(file)?.build()? {
         black_box(batch?);
     }
     Ok(())
 }
 
-struct Discard;
+pub(crate) struct Discard;
 
 impl Sink for Discard {
     fn write(&mut self, chunk: Bytes) -> Result<(), SinkError> {

@@ -22,6 +22,8 @@ const WRITE_ROWS: usize = 50_000;
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     rows: usize,
+    /// Cells per row, those of elements included.
+    pub(crate) cells: f64,
     columns: fn(&mut Rng) -> Vec<(&'static str, ArrayRef)>,
 }
 
@@ -30,26 +32,31 @@ pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         name: "mixed",
         rows: 400_000,
+        cells: 16.0,
         columns: mixed,
     },
     Shape {
         name: "events",
         rows: 400_000,
+        cells: 13.0,
         columns: events,
     },
     Shape {
         name: "numbers",
         rows: 400_000,
+        cells: 16.0,
         columns: numbers,
     },
     Shape {
         name: "text",
         rows: 250_000,
+        cells: 4.0,
         columns: texts,
     },
     Shape {
         name: "nested",
         rows: 200_000,
+        cells: 18.0,
         columns: nested,
     },
 ];
@@ -111,11 +118,11 @@ fn one_of(rng: &mut Rng, values: &[&str]) -> String {
     values[rng.usize(..values.len())].to_owned()
 }
 
-fn hex(rng: &mut Rng, digits: usize) -> String {
+pub(crate) fn hex(rng: &mut Rng, digits: usize) -> String {
     (0..digits).map(|_| rng.digit(16)).collect()
 }
 
-fn words(rng: &mut Rng, bytes: usize) -> String {
+pub(crate) fn words(rng: &mut Rng, bytes: usize) -> String {
     const WORDS: [&str; 16] = [
         "carefully",
         "final",
