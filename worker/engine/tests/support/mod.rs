@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod decoded;
+pub(crate) mod draw;
+pub(crate) mod expected;
+pub(crate) mod generate;
+
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -70,15 +75,15 @@ fn convert_once(
 }
 
 /// The surroundings of the first byte that differs.
-fn difference(columnar: &[u8], reference: &[u8]) -> String {
-    let same = columnar.iter().zip(reference).take_while(|(a, b)| a == b);
+pub(crate) fn difference(output: &[u8], expected: &[u8]) -> String {
+    let same = output.iter().zip(expected).take_while(|(a, b)| a == b);
     let first = same.count();
     let part = |text: &[u8]| {
         let around = first.saturating_sub(60)..text.len().min(first + 60);
         String::from_utf8_lossy(&text[around]).into_owned()
     };
-    let (ours, theirs) = (part(columnar), part(reference));
-    format!("at byte {first}\ncolumnar:  {ours}\nreference: {theirs}")
+    let (output, expected) = (part(output), part(expected));
+    format!("at byte {first}\noutput:   {output}\nexpected: {expected}")
 }
 
 /// The output as text.
