@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -14,9 +15,16 @@ use etl_contract::Storage;
 
 use crate::store::{Kind, StoreError};
 
-/// A request is tried four times: once, and three times again with growing,
-/// jittered delays.
-const ATTEMPTS: u32 = 4;
+/// Times that the SDK tries a request: within a few seconds, with growing,
+/// jittered pauses between.
+const ATTEMPTS: u32 = 5;
+
+/// How long one try may take, its body not counted.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a try may take whatever its body is: a bound for what the limits of
+/// single requests forget.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Region of stores that have none, which the signature nevertheless names.
 const REGION_WITH_ENDPOINT: &str = "us-east-1";
@@ -45,19 +53,40 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
             "no AWS region is configured",
         ));
     }
-    let mut config = Builder::from(&shared)
+    Ok(configured(Builder::from(&shared), storage))
+}
+
+/// A client with credentials that are known already.
+pub(super) fn client_with_credentials(
+    credentials: SharedCredentialsProvider,
+    storage: &Storage,
+) -> Client {
+    let builder = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region(storage).map(Region::new))
+        .credentials_provider(credentials);
+    configured(builder, storage)
+}
+
+/// What holds for every client. The rest are the SDK's defaults, which suit:
+/// HTTP/1.1 (S3 speaks nothing else), one pool of connections without a limit,
+/// no delay by Nagle's algorithm.
+fn configured(builder: Builder, storage: &Storage) -> Client {
+    let mut config = builder
         .retry_config(
             RetryConfig::standard()
                 .with_max_attempts(ATTEMPTS)
-                .with_initial_backoff(Duration::from_millis(500))
-                .with_max_backoff(Duration::from_secs(10)),
+                .with_initial_backoff(Duration::from_millis(400))
+                .with_max_backoff(Duration::from_secs(5)),
         )
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
-                .read_timeout(Duration::from_secs(60))
+                .read_timeout(ANSWER_TIMEOUT)
+                .operation_attempt_timeout(REQUEST_TIMEOUT)
                 .build(),
         )
+        // Uploads that nobody takes; reads are watched more closely.
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled()
                 .grace_period(Duration::from_secs(20))
@@ -66,7 +95,7 @@ pub(super) async fn client(bucket: &str, storage: &Storage) -> Result<Client, St
     if let Some(endpoint) = &storage.endpoint_url {
         config = config.endpoint_url(endpoint).force_path_style(true);
     }
-    Ok(Client::from_conf(config.build()))
+    Client::from_conf(config.build())
 }
 
 /// Words of the security token service for "no", as opposed to "not now".

@@ -89,6 +89,25 @@ pub(super) fn range_header(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
+/// What a `Content-Range` header tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ContentRange {
+    pub(super) range: Range<u64>,
+    /// Bytes of the whole object, if they are known.
+    pub(super) size: Option<u64>,
+}
+
+/// Parses `bytes FIRST-LAST/SIZE`; `None` if it says anything else.
+pub(super) fn content_range(text: &str) -> Option<ContentRange> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let range = first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?;
+    Some(ContentRange {
+        range,
+        size: size.parse().ok(),
+    })
+}
+
 /// Tags in the form of a URL query.
 pub(super) fn tagging(tags: &[Tag]) -> Option<String> {
     let pairs: Vec<String> = tags
@@ -115,7 +134,7 @@ pub(super) fn checksum(crc: u64) -> String {
     text
 }
 
-fn parse_checksum(text: &str) -> Option<u64> {
+pub(super) fn parse_checksum(text: &str) -> Option<u64> {
     let sextets = text
         .strip_suffix('=')
         .filter(|sextets| sextets.len() == 11)?;
@@ -161,5 +180,11 @@ mod tests {
     #[test]
     fn ranges_are_inclusive_on_the_wire() {
         assert_eq!(range_header(&(10..20)), "bytes=10-19");
+        let told = |range, size| Some(ContentRange { range, size });
+        assert_eq!(content_range("bytes 10-19/50"), told(10..20, Some(50)));
+        assert_eq!(content_range("bytes 10-19/*"), told(10..20, None));
+        for text in ["", "bytes */50", "bytes 10/50", "items 1-2/3"] {
+            assert_eq!(content_range(text), None, "{text}");
+        }
     }
 }

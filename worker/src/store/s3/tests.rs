@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 
 use super::*;
+use crate::store::Kind;
 
 /// An answer: status line, header lines, body.
 type Answer = (&'static str, &'static str, &'static str);
