@@ -1,5 +1,6 @@
 //! The one door to everything that people and CI do with this repository.
 
+mod bench;
 mod check;
 mod demo;
 mod generate;
@@ -39,6 +40,11 @@ enum Task {
     Check,
     /// Convert a real parquet file on this machine: no cluster, no cloud
     Demo(demo::Options),
+    /// Measure the engine beside its rivals
+    Bench {
+        #[command(subcommand)]
+        task: bench::Task,
+    },
 }
 
 fn main() -> Result<()> {
@@ -49,5 +55,6 @@ fn main() -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
         Task::Demo(options) => demo::run(&options),
+        Task::Bench { task } => bench::run(&task),
     }
 }
