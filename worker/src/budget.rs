@@ -21,12 +21,29 @@ const COMMITTED_BYTES: u64 = 2048;
 /// How often the commit holds the texts of an object.
 const COMMITTED_TEXTS: u64 = 6;
 
-/// What the writer of one output holds: parts in flight, one being filled, and
-/// the chunks in the channel.
+/// What the writer of a large output holds: parts in flight, one being filled,
+/// and the chunks in the channel.
 const WRITER_BYTES: u64 = 56 * MIB;
 
-/// Most conversions at once: more overlap nothing that these do not.
+/// Most large outputs written at once: more overlap nothing that these do not.
 const MAX_CONVERSIONS: u64 = 4;
+
+/// What an object holds while it waits: the end of it, with its footer.
+const WAITING_BYTES: u64 = MIB / 2;
+
+/// What an object holds besides what the engine uses: the beginning of its
+/// output, and the chunks in the channel.
+pub(crate) const OUTPUT_BYTES: u64 = 2 * MIB;
+
+/// Most objects at once, and fewest. The requests for small ones take all the
+/// time there is, so it is their number that counts.
+const OBJECTS: std::ops::RangeInclusive<u64> = 4..=64;
+
+/// An object up to this size in bytes is not given a whole share.
+const SMALL_OBJECT_BYTES: u64 = MIB;
+
+/// What a small object is given at first.
+const SMALL_SHARE_BYTES: u64 = 24 * MIB;
 
 /// Memory where nothing limits it and nothing tells how much there is.
 const FALLBACK_BYTES: u64 = 2 << 30;
@@ -38,8 +55,11 @@ pub struct Budget {
     pub limit_bytes: u64,
     /// Bytes for all conversions together.
     pub engine_bytes: u64,
-    /// Conversions at once.
+    /// Large outputs written at once.
     pub conversions: usize,
+    /// Objects looked at, converted or written at once. Small ones need little
+    /// besides patience.
+    pub objects: usize,
     /// Threads of one conversion.
     pub threads: usize,
 }
@@ -49,7 +69,8 @@ impl Budget {
     pub fn new(limit_bytes: u64, cpus: usize) -> Self {
         let by_memory = limit_bytes / 4 / WRITER_BYTES;
         let conversions = (cpus as u64 * 2).min(by_memory).clamp(1, MAX_CONVERSIONS);
-        let reserved = BASE_BYTES + conversions * WRITER_BYTES;
+        let objects = (limit_bytes / 16 / WAITING_BYTES).clamp(*OBJECTS.start(), *OBJECTS.end());
+        let reserved = BASE_BYTES + conversions * WRITER_BYTES + objects * WAITING_BYTES;
         // A tiny limit still gets a share, so that the refusal can name it.
         let engine_bytes = limit_bytes
             .saturating_sub(reserved)
@@ -59,6 +80,7 @@ impl Budget {
             limit_bytes,
             engine_bytes,
             conversions: conversions as usize,
+            objects: objects as usize,
             threads: cpus.max(1),
         }
     }
@@ -101,9 +123,15 @@ impl Budget {
         }
     }
 
-    /// What a conversion may use without asking for more.
-    pub(crate) fn share_bytes(self) -> u64 {
-        self.engine_bytes / self.conversions as u64
+    /// What a conversion of an object of this size may use without asking for
+    /// more.
+    pub(crate) fn first_ask(self, object_bytes: u64) -> u64 {
+        let share = self.engine_bytes / self.conversions as u64;
+        if object_bytes <= SMALL_OBJECT_BYTES {
+            share.min(SMALL_SHARE_BYTES)
+        } else {
+            share
+        }
     }
 
     /// Permits of the whole budget: one per MiB.
@@ -200,15 +228,18 @@ mod tests {
         for (limit, cpus) in [(192 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
             let budget = Budget::new(limit, cpus);
             let writers = budget.conversions as u64 * WRITER_BYTES;
+            let waiting = budget.objects as u64 * WAITING_BYTES;
             assert!(
-                budget.engine_bytes + writers + BASE_BYTES <= limit,
+                budget.engine_bytes + writers + waiting + BASE_BYTES <= limit,
                 "{budget:?} of {limit}"
             );
-            assert!(budget.share_bytes() > 0);
+            assert!(budget.first_ask(1) > 0);
         }
         assert_eq!(Budget::new(512 * MIB, 2).conversions, 2);
         assert_eq!(Budget::new(8192 * MIB, 16).conversions, 4);
         assert_eq!(Budget::new(MIB, 1).conversions, 1);
+        assert_eq!(Budget::new(256 * MIB, 2).objects, 32);
+        assert_eq!(Budget::new(8192 * MIB, 2).objects, 64);
     }
 
     fn plan_of(objects: usize) -> Plan {
@@ -217,6 +248,7 @@ mod tests {
             version: None,
             etag: "e".repeat(34),
             size: 1,
+            row_groups: None,
             output: "o".repeat(60),
         };
         Plan {

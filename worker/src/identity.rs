@@ -132,10 +132,13 @@ impl Provenance {
             input.version,
             input.etag,
             input.size,
+            input.row_groups,
             engine,
             order.output.format,
             order.output.compression,
             order.output.json,
+            order.transform,
+            order.schema,
         ]);
         Provenance {
             owner: metadata_value(&order.job.owner),
@@ -144,6 +147,15 @@ impl Provenance {
             source: metadata_value(source_uri),
             source_etag: metadata_value(input.etag.trim_matches('"')),
             digest: sha256_hex(form.to_string().as_bytes()),
+        }
+    }
+
+    /// Provenance of the rows that were left out of the output.
+    #[must_use]
+    pub fn of_quarantine(&self) -> Self {
+        Provenance {
+            digest: sha256_hex(format!("quarantine of {}", self.digest).as_bytes()),
+            ..self.clone()
         }
     }
 
@@ -261,6 +273,7 @@ mod tests {
             version: None,
             etag: "\"1\"".into(),
             size: 1,
+            row_groups: None,
             output: "a.json".into(),
         }
     }

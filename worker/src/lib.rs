@@ -31,6 +31,8 @@ pub mod report;
 pub mod run;
 mod stale;
 pub mod store;
+pub mod tally;
+mod tasks;
 pub mod uri;
 pub mod write;
 

@@ -3,15 +3,17 @@
 use etl_contract as order;
 use etl_engine as engine;
 
-/// Engine options of an output, written by an encoder.
-pub fn engine(output: &order::Output, encoder: order::Encoder) -> engine::Options {
+/// Engine options for one source object of an order, of which `records_left`
+/// rows may be left out.
+pub fn engine(order: &order::WorkOrder, source_uri: &str, _records_left: u64) -> engine::Options {
+    let output = &order.output;
     let json = output.json;
     engine::Options {
-        encoder: match encoder {
+        encoder: match order.encoder {
             order::Encoder::Columnar => engine::Encoder::Columnar,
             order::Encoder::Reference => engine::Encoder::Reference,
         },
-        transform: engine::Transform::default(),
+        transform: transform(order, source_uri),
         format: match output.format {
             order::Format::JsonLines => engine::Format::JsonLines,
             order::Format::JsonArray => engine::Format::JsonArray,
@@ -55,6 +57,27 @@ pub fn engine(output: &order::Output, encoder: order::Encoder) -> engine::Option
     }
 }
 
+fn transform(order: &order::WorkOrder, source_uri: &str) -> engine::Transform {
+    let asked = &order.transform;
+    // The run's start and not the present: a retry writes the same bytes.
+    let start = order.run.start_time.as_microsecond();
+    let added = [
+        (&asked.ingested_at_column, engine::Value::Timestamp(start)),
+        (
+            &asked.source_column,
+            engine::Value::Text(source_uri.to_owned()),
+        ),
+    ];
+    let constant = |(name, value): (&Option<String>, engine::Value)| {
+        let name = name.clone()?;
+        Some(engine::Constant { name, value })
+    };
+    engine::Transform {
+        columns: asked.columns.clone(),
+        constants: added.into_iter().filter_map(constant).collect(),
+    }
+}
+
 /// Media type of an output. Compressed objects are named by their compression
 /// and not by a Content-Encoding, because readers go by the key's suffix and a
 /// client that decodes on its own would break them.
@@ -73,13 +96,22 @@ mod tests {
 
     #[test]
     fn the_encoder_is_the_one_that_is_asked_for() {
-        let output: order::Output =
-            serde_json::from_str(r#"{"uri": "s3://out/", "keyTemplate": "{stem}"}"#).unwrap();
+        let mut order: order::WorkOrder = serde_json::from_value(serde_json::json!({
+            "version": 1,
+            "job": {"cluster": "c", "namespace": "n", "name": "j", "uid": "u",
+                    "created": "2021-01-01T00:00:00Z", "owner": "o"},
+            "run": {"number": 1, "workHash": "v1:00", "startTime": "2021-01-01T00:00:00Z"},
+            "attempt": 1, "shards": 1, "mode": "Convert", "activeDeadlineSeconds": 60,
+            "source": {"uri": "s3://raw/a"},
+            "output": {"uri": "s3://out/", "keyTemplate": "{stem}"}
+        }))
+        .unwrap();
         for (asked, expected) in [
             (order::Encoder::Columnar, engine::Encoder::Columnar),
             (order::Encoder::Reference, engine::Encoder::Reference),
         ] {
-            assert_eq!(engine(&output, asked).encoder, expected);
+            order.encoder = asked;
+            assert_eq!(engine(&order, "s3://raw/a", 0).encoder, expected);
         }
     }
 }

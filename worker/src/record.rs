@@ -1,5 +1,6 @@
-//! Task records: what a task read and wrote, once and for all.
+//! Task records: what became of a task's inputs, once and for all.
 
+use etl_contract::Category;
 use serde::{Deserialize, Serialize};
 
 /// Folder of the records below the control prefix.
@@ -11,11 +12,21 @@ pub const FOLDER: &str = "tasks/";
 pub struct TaskRecord {
     /// Number of the task.
     pub task: usize,
-    /// Its outputs, in the order of the task's inputs.
-    pub outputs: Vec<OutputRecord>,
+    /// What became of its inputs, in their order.
+    pub results: Vec<InputRecord>,
 }
 
-/// One converted object.
+/// What became of one input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum InputRecord {
+    /// It was converted.
+    Written(OutputRecord),
+    /// It was left out.
+    Skipped(SkipRecord),
+}
+
+/// One converted input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputRecord {
@@ -38,6 +49,58 @@ pub struct OutputRecord {
     pub rows_read: u64,
     /// Rows of the output.
     pub rows_written: u64,
+    /// Rows that were left out.
+    #[serde(default)]
+    pub rows_rejected: u64,
+    /// Where they are kept, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineRecord>,
+}
+
+/// The rows of one input that were left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineRecord {
+    /// Key below the output prefix.
+    pub key: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// CRC-64/NVME of the content, 16 hexadecimal digits.
+    pub crc64: String,
+}
+
+/// One input that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkipRecord {
+    /// Key of the source object.
+    pub source: String,
+    /// Etag of what was read.
+    pub source_etag: String,
+    /// Key that the output would have had.
+    pub key: String,
+    /// Class of the failure.
+    pub category: Category,
+    /// What is wrong with the object.
+    pub reason: String,
+}
+
+impl InputRecord {
+    /// Key and etag of the source object, and key of the output.
+    pub fn identity(&self) -> (&str, &str, &str) {
+        match self {
+            InputRecord::Written(record) => (&record.source, &record.source_etag, &record.key),
+            InputRecord::Skipped(record) => (&record.source, &record.source_etag, &record.key),
+        }
+    }
+
+    /// Rows written.
+    pub fn rows_written(&self) -> u64 {
+        match self {
+            InputRecord::Written(record) => record.rows_written,
+            InputRecord::Skipped(_) => 0,
+        }
+    }
 }
 
 /// Name of a task's record below the control prefix.

@@ -12,19 +12,18 @@
 
 use std::sync::Arc;
 
-use etl_contract::{Mode, OnInvalidObject, Outcome, OutputLocation, WorkOrder};
-use futures::StreamExt;
+use etl_contract::{Mode, Outcome, OutputLocation, REPORTED_SKIPS, SkippedObject, WorkOrder};
 
 use crate::budget::Budget;
-use crate::commit::{Committer, MANIFEST, Manifest, recorded};
+use crate::commit::{Committer, MANIFEST, Manifest};
 use crate::control::{self, Control};
-use crate::convert::Converter;
+use crate::convert::Opener;
 use crate::error::Error;
-use crate::gate::{Closer, Gate, Gated, Stop};
-use crate::plan::{self, Input, Plan};
+use crate::gate::{Closer, Gate, Gated};
+use crate::plan::{self, Plan};
 use crate::progress::Progress;
-use crate::record::{self, TaskRecord};
 use crate::store::{self, Store};
+use crate::tasks::Tasks;
 use crate::uri::Location;
 
 /// Name of the plan below the control prefix.
@@ -129,7 +128,13 @@ impl Worker {
             return Ok(Outcome::NoManifest);
         }
         let plan = self.plan(&stores, control).await?;
-        self.do_tasks(&stores, &plan, control).await?;
+        let tasks = Tasks {
+            worker: self,
+            plan: &plan,
+            stores: &stores,
+            control,
+        };
+        tasks.finish().await?;
         let committer = Committer {
             order: &self.order,
             plan: &plan,
@@ -161,6 +166,7 @@ impl Worker {
                     &self.source_name,
                     &*stores.source,
                     &*stores.output,
+                    &self.opener(stores, self.budget),
                 )
                 .await?;
                 // Before it is frozen, and before anything is converted.
@@ -197,66 +203,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Does the shard's tasks that have no record yet, a few at a time. When one
-    /// fails, the others let go of storage and clean up after themselves.
-    async fn do_tasks(
-        &self,
-        stores: &Stores,
-        plan: &Plan,
-        control: Control<'_>,
-    ) -> Result<(), Error> {
-        let recorded = recorded(control).await?;
-        let inputs = plan.task_inputs();
-        let own: Vec<usize> = plan.tasks_of(self.shard, self.order.shards).collect();
-        let objects =
-            |tasks: &[usize]| -> u64 { tasks.iter().map(|task| inputs[*task].len() as u64).sum() };
-        let (done, todo): (Vec<usize>, Vec<usize>) = own
-            .iter()
-            .copied()
-            .partition(|task| recorded.contains(task));
-        self.progress.planned(objects(&own));
-        self.progress.finished(objects(&done), 0);
-        let converter = Converter::new(
-            self.order.clone(),
-            plan.engine.clone(),
-            Arc::clone(&stores.source),
-            Arc::clone(&stores.output),
-            self.budget.beside(plan),
-            Arc::clone(&self.progress),
-        );
-        let mut tasks = futures::stream::iter(todo)
-            .map(|task| self.do_task(&converter, control, task, inputs[task]))
-            .buffer_unordered(self.budget.conversions);
-        let mut outcome = Ok(());
-        while let Some(ended) = tasks.next().await {
-            let Err(error) = ended else { continue };
-            self.closer.close(Stop::Failure);
-            // What the others say now is only that the gate is closed.
-            if outcome.is_ok() || !error.is_echo() && outcome.as_ref().is_err_and(Error::is_echo) {
-                outcome = Err(error);
-            }
-        }
-        outcome
-    }
-
-    async fn do_task(
-        &self,
-        converter: &Converter,
-        control: Control<'_>,
-        task: usize,
-        inputs: &[Input],
-    ) -> Result<(), Error> {
-        self.gate.check().map_err(Error::Stopped)?;
-        let mut outputs = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let output = converter.convert(input).await?;
-            self.progress.finished(1, output.rows_written);
-            outputs.push(output);
-        }
-        let record = TaskRecord { task, outputs };
-        control.settle(&record::name(task), record).await?;
-        tracing::info!(task, objects = inputs.len(), "A task is recorded.");
-        Ok(())
+    pub(crate) fn opener(&self, stores: &Stores, budget: Budget) -> Opener {
+        let (store, progress) = (Arc::clone(&stores.source), Arc::clone(&self.progress));
+        Opener::new(&self.order, store, budget, progress)
     }
 
     fn complete(&self, control: Control<'_>, manifest: &Manifest) -> Result<Outcome, Error> {
@@ -274,22 +223,23 @@ impl Worker {
                 manifest_uri: control.uri(MANIFEST),
                 first_object_uri: first.map(|output| self.output.uri(&output.key)),
             },
-            skipped: Vec::new(),
+            skipped: manifest
+                .skipped
+                .iter()
+                .take(REPORTED_SKIPS)
+                .map(|object| SkippedObject {
+                    uri: self.source.uri(&object.key),
+                    category: object.category,
+                    reason: object.reason.clone(),
+                })
+                .collect(),
         })
     }
 }
 
 /// Nothing that an order asks for is passed over in silence.
 fn refuse_unknown(order: &WorkOrder) -> Result<(), Error> {
-    let asked = [
-        (
-            "source.onInvalidObject",
-            order.source.on_invalid_object != OnInvalidObject::default(),
-        ),
-        ("output.splitBytes", order.output.split_bytes.is_some()),
-        ("transform", !order.transform.is_identity()),
-        ("schema", order.schema.is_some()),
-    ];
+    let asked = [("schema", order.schema.is_some())];
     match asked.into_iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(Error::NotYet { field }),
         None => Ok(()),
@@ -297,8 +247,8 @@ fn refuse_unknown(order: &WorkOrder) -> Result<(), Error> {
 }
 
 /// The stores behind the gate, and where the run's control objects are.
-struct Stores {
-    source: Arc<dyn Store>,
-    output: Arc<dyn Store>,
+pub(crate) struct Stores {
+    pub(crate) source: Arc<dyn Store>,
+    pub(crate) output: Arc<dyn Store>,
     prefix: String,
 }

@@ -1,5 +1,4 @@
-//! What earlier runs of the EtlJob left at keys that the present one does not
-//! write.
+//! What runs of the EtlJob left at keys that hold no part of the present result.
 //!
 //! A run that was committed says in its manifest what it wrote. One that was not,
 //! because its source changed under it, has written some part of its plan. So
@@ -21,14 +20,16 @@ use crate::store::{Kind, Pin, Store, StoreError, list_all};
 /// Objects looked at, at once.
 const PARALLEL: usize = 32;
 
-/// Keys of objects that earlier runs of the EtlJob wrote and that are not among
-/// `current`, in key order.
+/// Keys of objects that runs of the EtlJob wrote and that are not among
+/// `current`, in key order. `left_out` are those that the present run may have
+/// written before it left their input out.
 pub async fn keys(
     output: &dyn Store,
     order: &WorkOrder,
+    left_out: impl IntoIterator<Item = String>,
     current: &HashSet<&str>,
 ) -> Result<Vec<String>, ControlError> {
-    let mut candidates = BTreeSet::new();
+    let mut candidates = BTreeSet::from_iter(left_out);
     for number in (1..order.run.number).rev() {
         let written = written(output, order, number).await?;
         let others = written

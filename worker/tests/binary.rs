@@ -313,11 +313,11 @@ fn the_deadline_ends_a_waiting_worker() {
 #[test]
 fn what_this_worker_does_not_know_is_refused_by_name() {
     let mut case = Case::of_file(GREEN.0);
-    case.order["transform"] = json!({"columns": ["a"]});
+    case.order["schema"] = json!({"columns": []});
     let (code, report, _) = case.run();
     assert_eq!(code, i32::from(Category::InvalidSpec.exit_code()));
     let Outcome::Failed(failure) = report.outcome else {
         panic!("{report:?}");
     };
-    assert_eq!(failure.message, "this worker does not know transform");
+    assert_eq!(failure.message, "this worker does not know schema");
 }

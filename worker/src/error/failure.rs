@@ -11,6 +11,7 @@ use crate::commit::CommitError;
 use crate::gate::Stop;
 use crate::plan::PlanError;
 use crate::store::{Kind, StoreError};
+use crate::tally::LimitError;
 use crate::write::WriteError;
 
 const ACCESS_HINT: &str = "check the worker's role, and that it may list the bucket as well as \
@@ -81,6 +82,7 @@ impl Error {
                 below_prefix,
                 error,
             } => of_engine(error, *below_prefix, message).about(uri),
+            Error::Limit(error) => of_limit(error, message),
             Error::Write(error) => of_write(error, message),
             Error::Commit(error) => of_commit(error, message),
             Error::Control(_) | Error::Store(_) | Error::Source { .. } | Error::Internal(_) => {
@@ -191,6 +193,11 @@ fn of_plan(error: &PlanError, message: String) -> Failure {
         PlanError::Changed { uri } => failure(Category::SourceChanged, message).about(uri).hint(
             "source.etag pins a content that was overwritten: make an EtlJob with the new etag",
         ),
+        PlanError::TooManyParts { uri } => failure(Category::UnsupportedInput, message)
+            .about(uri)
+            .hint("make an EtlJob with a larger output.splitBytes, or several EtlJobs"),
+        PlanError::Unsplittable { .. } => failure(Category::InvalidSpec, message)
+            .hint("make an EtlJob with that, or without output.splitBytes"),
         PlanError::TooMany { uri } => failure(Category::UnsupportedInput, message)
             .about(uri)
             .hint("make several EtlJobs, each for a part of the prefix"),
@@ -238,6 +245,20 @@ fn of_engine(error: &etl_engine::Error, below_prefix: bool, message: String) -> 
     }
 }
 
+fn of_limit(error: &LimitError, message: String) -> Failure {
+    match error {
+        LimitError::Objects { category, uri, .. } => failure(*category, message).about(uri).hint(
+            "mend the objects and make the EtlJob again, or make an EtlJob with a larger \
+             source.maxInvalidObjects",
+        ),
+        LimitError::Records { uri, .. } => {
+            failure(Category::InvalidRecords, message).about(uri).hint(
+                "mend the rows and make the EtlJob again, or raise spec.schema.maxInvalidRecords",
+            )
+        }
+    }
+}
+
 fn of_write(error: &WriteError, message: String) -> Failure {
     match error {
         WriteError::Taken { uri, .. } => failure(Category::OutputConflict, message)
@@ -265,6 +286,7 @@ fn of_commit(error: &CommitError, message: String) -> Failure {
             .about(uri)
             .hint(CONFLICT_HINT),
         CommitError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
+        CommitError::Limit(error) => of_limit(error, message),
         CommitError::Record { .. } | CommitError::Control(_) | CommitError::Undecided(_) => {
             failure(Category::Internal, message).hint(REPORT_HINT)
         }

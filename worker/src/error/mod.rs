@@ -11,6 +11,7 @@ use crate::gate::Stop;
 use crate::plan::PlanError;
 use crate::process::panic_text;
 use crate::store::{Kind, StoreError};
+use crate::tally::LimitError;
 use crate::uri::UriError;
 use crate::write::WriteError;
 
@@ -69,6 +70,9 @@ pub enum Error {
         /// What the engine says.
         error: etl_engine::Error,
     },
+    /// More was left out than the order allows.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// An output cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -90,6 +90,7 @@ fn input(object: Object) -> Input {
         version: object.version,
         etag: object.etag,
         size: object.size,
+        row_groups: None,
         output: String::new(),
     }
 }

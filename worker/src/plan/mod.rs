@@ -7,13 +7,20 @@
 
 mod list;
 mod select;
+mod split;
 mod template;
 
 use std::collections::HashMap;
 
 use etl_contract::WorkOrder;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::convert::Opener;
+use crate::error::Error;
+
+pub use split::RowGroups;
 
 pub use select::{Selection, SelectionError};
 pub use template::{KeyTemplate, TemplateError};
@@ -31,6 +38,9 @@ const GROUP_OBJECTS: usize = 256;
 /// that the shards finish at about the same time.
 const GROUPS_PER_SHARD: usize = 4;
 
+/// Objects looked into at once, to split them.
+const PARALLEL: usize = 16;
+
 /// The plan of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,13 +53,13 @@ pub struct Plan {
     pub work_hash: String,
     /// Version of the conversion engine: another one could write other bytes.
     pub engine: String,
-    /// What is read and written, in key order.
+    /// What is read and written, in the order of keys and parts.
     pub inputs: Vec<Input>,
     /// Number of inputs of each task: task 0 has the first ones, and so on.
     pub tasks: Vec<usize>,
 }
 
-/// One source object and its output.
+/// One source object, or one part of it, and its output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
@@ -60,10 +70,20 @@ pub struct Input {
     pub version: Option<String>,
     /// Content that is meant.
     pub etag: String,
-    /// Size in bytes.
+    /// Size of the whole object in bytes.
     pub size: u64,
+    /// The part that is meant; the whole object if it was not split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_groups: Option<RowGroups>,
     /// Key of the output below the output prefix.
     pub output: String,
+}
+
+impl Input {
+    /// Bytes that are read.
+    pub fn bytes(&self) -> u64 {
+        self.row_groups.map_or(self.size, |part| part.bytes)
+    }
 }
 
 /// Why there is no plan.
@@ -114,6 +134,18 @@ pub enum PlanError {
         /// The source URI.
         uri: String,
     },
+    /// More than [`MAX_OBJECTS`] parts.
+    #[error("the objects of {uri} make more than {MAX_OBJECTS} parts")]
+    TooManyParts {
+        /// The source URI.
+        uri: String,
+    },
+    /// Parts that the output cannot hold.
+    #[error("output.splitBytes needs {needs}")]
+    Unsplittable {
+        /// What it needs.
+        needs: &'static str,
+    },
     /// The documents of a run over this many objects do not fit the memory.
     #[error(
         "{objects} objects need {needed_mib} MiB of memory for the run's plan and manifest, \
@@ -147,17 +179,29 @@ pub async fn make(
     name: &str,
     source: &dyn Store,
     output: &dyn Store,
-) -> Result<Plan, PlanError> {
-    let template = KeyTemplate::parse(&order.output.key_template)?;
+    opener: &Opener,
+) -> Result<Plan, Error> {
+    let template = KeyTemplate::parse(&order.output.key_template).map_err(PlanError::from)?;
+    split::check(&order.output, &template)?;
     let mut inputs = if name.is_empty() {
         list::below_prefix(&order.source, source).await?
     } else {
         vec![list::single(&order.source, name, source).await?]
     };
     inputs.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    if let Some(split_bytes) = order.output.split_bytes {
+        inputs = split_large(inputs, split_bytes, order, opener).await?;
+        if inputs.len() > MAX_OBJECTS {
+            let uri = source.uri(name);
+            return Err(PlanError::TooManyParts { uri }.into());
+        }
+    }
+    let (start, compression) = (order.run.start_time, order.output.compression);
     for input in &mut inputs {
-        input.output =
-            template.expand(&input.key, order.run.start_time, order.output.compression)?;
+        let part = input.row_groups.map_or(0, |row_groups| row_groups.part);
+        input.output = template
+            .expand(&input.key, part, start, compression)
+            .map_err(PlanError::from)?;
     }
     refuse_same_output(&inputs, &template, source, output)?;
     let tasks = group(&inputs, order.shards);
@@ -169,6 +213,30 @@ pub async fn make(
         inputs,
         tasks,
     })
+}
+
+/// Puts the parts of each input that is larger than `split_bytes` in its place.
+async fn split_large(
+    inputs: Vec<Input>,
+    split_bytes: u64,
+    order: &WorkOrder,
+    opener: &Opener,
+) -> Result<Vec<Input>, Error> {
+    let split = |input: Input| async move {
+        if input.size <= split_bytes {
+            return Ok(vec![input]);
+        }
+        Ok::<_, Error>(match opener.row_group_bytes(order, &input).await? {
+            Some(sizes) => split::parts(input, &sizes, split_bytes),
+            None => vec![input],
+        })
+    };
+    let parts: Vec<Vec<Input>> = futures::stream::iter(inputs)
+        .map(split)
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    Ok(parts.into_iter().flatten().collect())
 }
 
 impl Plan {
@@ -245,13 +313,13 @@ fn group(inputs: &[Input], shards: u32) -> Vec<usize> {
     let mut bytes = 0;
     for input in inputs {
         match tasks.last_mut() {
-            Some(count) if *count < most && bytes + input.size <= GROUP_BYTES => {
+            Some(count) if *count < most && bytes + input.bytes() <= GROUP_BYTES => {
                 *count += 1;
-                bytes += input.size;
+                bytes += input.bytes();
             }
             _ => {
                 tasks.push(1);
-                bytes = input.size;
+                bytes = input.bytes();
             }
         }
     }
@@ -278,6 +346,7 @@ mod tests {
             version: None,
             etag: "e".into(),
             size: *size,
+            row_groups: None,
             output: format!("{index:05}.json"),
         };
         sizes.iter().enumerate().map(input).collect()

@@ -14,7 +14,7 @@ pub enum TemplateError {
     /// A placeholder that does not exist.
     #[error(
         "output.keyTemplate has an unknown placeholder {{{0}}}: known are {{yyyy}}, {{mm}}, \
-         {{dd}}, {{stem}}, {{dir}} and {{name}}"
+         {{dd}}, {{stem}}, {{dir}}, {{name}} and {{part}}"
     )]
     Unknown(String),
     /// A brace that is not closed or not opened.
@@ -39,6 +39,7 @@ enum Piece {
     Stem,
     Dir,
     Name,
+    Part,
 }
 
 /// A parsed `output.keyTemplate`.
@@ -66,6 +67,7 @@ impl KeyTemplate {
                 "stem" => Piece::Stem,
                 "dir" => Piece::Dir,
                 "name" => Piece::Name,
+                "part" => Piece::Part,
                 unknown => return Err(TemplateError::Unknown(unknown.to_owned())),
             });
             rest = after;
@@ -81,10 +83,16 @@ impl KeyTemplate {
         self.0.contains(&Piece::Dir)
     }
 
-    /// The output key of a source key (both below their prefixes).
+    /// Whether the parts of a source object have different keys.
+    pub fn uses_part(&self) -> bool {
+        self.0.contains(&Piece::Part)
+    }
+
+    /// The output key of a part of a source key (both below their prefixes).
     pub fn expand(
         &self,
         source_key: &str,
+        part: u32,
         start: Timestamp,
         compression: Compression,
     ) -> Result<String, TemplateError> {
@@ -95,6 +103,7 @@ impl KeyTemplate {
             _ => name,
         };
         let (year, month, day) = date(start);
+        let part = format!("{part:05}");
         let mut key = String::new();
         for piece in &self.0 {
             key.push_str(match piece {
@@ -105,6 +114,7 @@ impl KeyTemplate {
                 Piece::Stem => stem,
                 Piece::Dir => dir,
                 Piece::Name => name,
+                Piece::Part => &part,
             });
         }
         key.push_str(match compression {
@@ -144,7 +154,7 @@ mod tests {
     fn expand(template: &str, key: &str, compression: Compression) -> Result<String, String> {
         let start = "2026-03-04T23:59:59Z".parse().unwrap();
         KeyTemplate::parse(template)
-            .and_then(|template| template.expand(key, start, compression))
+            .and_then(|template| template.expand(key, 7, start, compression))
             .map_err(|error| error.to_string())
     }
 
@@ -160,6 +170,7 @@ mod tests {
             ("{dir}/{stem}.json", "x.parquet", "x.json"),
             ("p/{dir}/{name}.json", "x.parquet", "p/x.parquet.json"),
             ("{stem}.json", "part-0.snappy.parquet", "part-0.snappy.json"),
+            ("{stem}-{part}.json", "a/x.parquet", "x-00007.json"),
             ("{stem}.json", "noextension", "noextension.json"),
             ("{stem}.json", ".parquet", ".parquet.json"),
         ] {

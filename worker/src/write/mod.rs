@@ -6,6 +6,7 @@
 
 mod parts;
 mod receive;
+mod slot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use etl_contract::OnExisting;
 use jiff::Timestamp;
 
 pub use receive::{Message, Written};
+pub use slot::Slot;
 
 use crate::control::is_settled_by_reading;
 use crate::identity::{Provenance, Verdict};

@@ -5,8 +5,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
 use super::parts::{FIRST_PART_BYTES, MAX_PARTS, in_flight, part_bytes};
+use super::slot::Slot;
 use super::{Look, Target, WriteError};
-use crate::store::{Object, Part, Precondition, Slot, StoreError, UploadId};
+use crate::store::{self, Object, Part, Precondition, StoreError, UploadId};
+
+/// Outputs up to this size in bytes are gathered without a [`Slot`].
+const SMALL_BYTES: usize = 1 << 20;
 
 /// What the converting thread says.
 #[derive(Debug)]
@@ -52,6 +56,13 @@ impl Inlet {
     /// The next `size` bytes, or fewer at the end; `None` if the conversion
     /// failed.
     async fn next(&mut self, size: usize) -> Option<Bytes> {
+        self.fill(size).await?;
+        let length = self.buffer.len().min(size);
+        Some(self.buffer.split_to(length).freeze())
+    }
+
+    /// Gathers more than `size` bytes, or all there are.
+    async fn fill(&mut self, size: usize) -> Option<()> {
         // One byte more than asked for, to know whether these were the last.
         while self.buffer.len() <= size && !self.ended {
             match self.chunks.recv().await? {
@@ -63,8 +74,7 @@ impl Inlet {
                 Message::End => self.ended = true,
             }
         }
-        let length = self.buffer.len().min(size);
-        Some(self.buffer.split_to(length).freeze())
+        Some(())
     }
 
     fn is_drained(&self) -> bool {
@@ -79,12 +89,20 @@ impl Target {
         &self,
         look: Look,
         chunks: mpsc::Receiver<Message>,
+        slot: &Slot,
     ) -> Result<Written, WriteError> {
         let mut inlet = Inlet::new(chunks);
         let condition = match look {
             Look::Done(object) => return self.compare(&object, inlet).await,
             Look::Write(condition) => condition,
         };
+        inlet
+            .fill(SMALL_BYTES)
+            .await
+            .ok_or_else(|| self.unfinished())?;
+        if !inlet.ended {
+            slot.take().await;
+        }
         let first = self.take(&mut inlet, FIRST_PART_BYTES).await?;
         let etag = if inlet.is_drained() {
             let crc64 = inlet.crc.finalize();
@@ -100,15 +118,16 @@ impl Target {
     }
 
     async fn take(&self, inlet: &mut Inlet, size: usize) -> Result<Bytes, WriteError> {
-        inlet
-            .next(size)
-            .await
-            .ok_or_else(|| WriteError::Unfinished { uri: self.uri() })
+        inlet.next(size).await.ok_or_else(|| self.unfinished())
+    }
+
+    fn unfinished(&self) -> WriteError {
+        WriteError::Unfinished { uri: self.uri() }
     }
 
     async fn compare(&self, object: &Object, mut inlet: Inlet) -> Result<Written, WriteError> {
         while !inlet.is_drained() {
-            self.take(&mut inlet, FIRST_PART_BYTES).await?;
+            self.take(&mut inlet, SMALL_BYTES).await?;
         }
         let (bytes, crc64) = (inlet.bytes, inlet.crc.finalize());
         self.verify(object, bytes, crc64)?;
@@ -149,7 +168,7 @@ impl Target {
     ) -> Result<Vec<Part>, WriteError> {
         let mut flights = FuturesUnordered::new();
         let mut parts: Vec<Part> = Vec::new();
-        let mut slot = Slot {
+        let mut slot = store::Slot {
             number: 1,
             offset: 0,
         };
@@ -157,7 +176,7 @@ impl Target {
         loop {
             let length = body.len() as u64;
             flights.push(self.store.put_part(&self.key, upload, slot, body));
-            slot = Slot {
+            slot = store::Slot {
                 number: slot.number + 1,
                 offset: slot.offset + length,
             };

@@ -25,18 +25,25 @@ pub const HASH: &str = "0123456789ab";
 
 /// A parquet file with one column `n` of the numbers in `range`.
 pub fn numbers(range: std::ops::Range<i64>) -> Bytes {
+    grouped_numbers(&[range])
+}
+
+/// Like [`numbers`], with a row group for each range.
+pub fn grouped_numbers(ranges: &[std::ops::Range<i64>]) -> Bytes {
     let schema = Arc::new(parse_message_type("message m { required int64 n; }").unwrap());
     let properties = Arc::new(WriterProperties::builder().build());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    let mut column = group.next_column().unwrap().unwrap();
-    let values: Vec<i64> = range.collect();
-    column
-        .typed::<Int64Type>()
-        .write_batch(&values, None, None)
-        .unwrap();
-    column.close().unwrap();
-    group.close().unwrap();
+    for range in ranges {
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let values: Vec<i64> = range.clone().collect();
+        column
+            .typed::<Int64Type>()
+            .write_batch(&values, None, None)
+            .unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+    }
     writer.into_inner().unwrap().into()
 }
 
@@ -123,6 +130,7 @@ pub fn shard(
             limit_bytes: 512 << 20,
             engine_bytes: 256 << 20,
             conversions: 1,
+            objects: 1,
             threads: 1,
         },
         progress: Arc::new(Progress::default()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use etl_contract::Category;
 use etl_worker::store::{Kind, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::{
     assert_three_outputs, category, complete, manifest, order, run, texts, three_inputs,
@@ -35,11 +35,22 @@ async fn at_every_write(
     counted: Counted,
     then: impl AsyncFn(MemoryStore, Result<etl_contract::Outcome, etl_worker::Error>),
 ) -> u64 {
+    at_every_write_of(&json!({}), source, fault, counted, then).await
+}
+
+/// The same for a run that is ordered otherwise.
+pub async fn at_every_write_of(
+    patch: &Value,
+    source: &MemoryStore,
+    fault: Fault,
+    counted: Counted,
+    then: impl AsyncFn(MemoryStore, Result<etl_contract::Outcome, etl_worker::Error>),
+) -> u64 {
     for number in 0.. {
         let output = MemoryStore::new("out");
         let inner: Arc<dyn Store> = Arc::new(output.clone());
         let faulty = Arc::new(FaultStore::new(inner, fault, counted, number));
-        let outcome = run(order(&json!({})), source, faulty.clone()).await;
+        let outcome = run(order(patch), source, faulty.clone()).await;
         if !faulty.struck() {
             complete(outcome);
             return number;

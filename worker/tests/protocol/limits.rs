@@ -90,6 +90,7 @@ async fn when_one_task_fails_the_others_clean_up_and_the_cause_is_told() {
         limit_bytes: 1 << 30,
         engine_bytes: 512 << 20,
         conversions: 2,
+        objects: 2,
         threads: 1,
     };
     assert_eq!(category(shard.worker.run().await), Category::BadInput);
@@ -126,6 +127,7 @@ async fn too_little_memory_is_refused_with_the_limit_to_raise() {
         limit_bytes: 64 << 20,
         engine_bytes: 1 << 20,
         conversions: 1,
+        objects: 1,
         threads: 1,
     };
     let failure = shard.worker.run().await.unwrap_err().failure();

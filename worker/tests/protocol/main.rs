@@ -9,7 +9,9 @@ mod intercept;
 mod limits;
 mod memory;
 mod outcomes;
+mod parts;
 mod races;
+mod skips;
 
 use std::sync::Arc;
 

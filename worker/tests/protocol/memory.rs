@@ -36,6 +36,7 @@ struct State {
     uploads: BTreeMap<String, Upload>,
     writes: u64,
     reads: u64,
+    garbled: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +81,11 @@ impl MemoryStore {
             .objects
             .remove(key)
             .expect("the object to remove exists");
+    }
+
+    /// The next read of the object gives other bytes than it has.
+    pub fn garble(&self, key: &str) {
+        self.state().garbled = Some(key.to_owned());
     }
 
     pub fn stored(&self, key: &str) -> Option<Stored> {
@@ -212,12 +218,18 @@ impl Store for MemoryStore {
         tokio::task::yield_now().await;
         let mut state = self.state();
         state.reads += 1;
+        let garbled = state.garbled.take_if(|garbled| garbled == key).is_some();
         let stored = state
             .find(key, pin)
             .map_err(|kind| self.error(kind, "read", key))?;
-        Ok(match range {
+        let bytes = match range {
             Some(range) => stored.body.slice(range.start as usize..range.end as usize),
             None => stored.body.clone(),
+        };
+        Ok(if garbled {
+            vec![0; bytes.len()].into()
+        } else {
+            bytes
         })
     }
 
