@@ -1,6 +1,7 @@
 //! What a run leaves behind and what it says: results, provenance, refusals.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use etl_contract::{Category, Outcome};
@@ -320,14 +321,15 @@ async fn a_plan_of_another_engine_stops_the_worker() {
 
 #[tokio::test]
 async fn a_source_that_changes_while_it_is_read_gives_no_output() {
-    // The tail is one read, the column chunk before it needs more.
-    for after_reads in [0, 1] {
+    // Both ends are read at the opening, the column chunk before them later.
+    for after_reads in [0, 1, 2] {
         for body in [Some(texts(4, 1 << 20)), None] {
             let store = MemoryStore::new("raw");
             store.insert("a.parquet", texts(4, 1 << 20));
-            let changing = store.clone();
+            let (changing, changed) = (store.clone(), AtomicBool::new(false));
             let source = Intercepted::new(Arc::new(store), move |_| {
-                if changing.reads() == after_reads {
+                // Several reads may be at this point at once.
+                if changing.reads() >= after_reads && !changed.swap(true, Ordering::SeqCst) {
                     match &body {
                         Some(body) => changing.insert("a.parquet", body.clone()),
                         None => changing.remove("a.parquet"),
