@@ -165,6 +165,7 @@ impl Hand<'_> {
             Kind::Rejected => Refusal::Invalid(error.message),
             Kind::Forbidden => Refusal::Forbidden(error.message),
             Kind::NamespaceTerminating => return Ok(Some(Acted::Gone)),
+            Kind::NotLeading => return Err(self.error("create Job", &child.name, error)),
             Kind::Conflict | Kind::NotFound | Kind::Throttled | Kind::Transient | Kind::Unknown => {
                 // Whether it lasts is for the next passes to see: they tell of
                 // it, and end the attempt when its time to start is over.

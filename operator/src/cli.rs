@@ -85,9 +85,16 @@ pub struct RunArgs {
     /// json or text.
     #[arg(long, env = "ETL_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
-    /// Name of this pod, for events.
+    /// Name of this pod, for events and as holder of the lease.
     #[arg(long, env = "POD_NAME", global = true)]
     pub pod_name: Option<String>,
+    /// Namespace of this pod, where the lease is kept.
+    #[arg(long, env = "POD_NAMESPACE", global = true)]
+    pub pod_namespace: Option<String>,
+    /// Name of the lease by which one of several operators leads; without it
+    /// this one works alone.
+    #[arg(long, env = "ETL_LEASE_NAME", global = true)]
+    pub lease_name: Option<String>,
 }
 
 /// Where the probes listen unless told otherwise.

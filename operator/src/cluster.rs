@@ -68,6 +68,8 @@ pub enum Kind {
     Throttled,
     /// The server or the way to it fails at the moment.
     Transient,
+    /// It was not made: another operator may lead by now.
+    NotLeading,
     /// Anything else.
     Unknown,
 }
@@ -84,6 +86,7 @@ impl Kind {
             Kind::Rejected => "Rejected",
             Kind::Throttled => "Throttled",
             Kind::Transient => "Transient",
+            Kind::NotLeading => "NotLeading",
             Kind::Unknown => "Unknown",
         }
     }

@@ -27,8 +27,19 @@ pub struct Config {
     pub log_filter: EnvFilter,
     /// How it is logged.
     pub log_format: LogFormat,
-    /// Name of this process in events.
+    /// Name of this process in events and in the lease.
     pub instance: String,
+    /// The lease to work under, if this operator is one of several.
+    pub lease: Option<LeaseConfig>,
+}
+
+/// Where the lease is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// Name of the Lease.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
 }
 
 /// Where the ledger is.
@@ -99,10 +110,8 @@ impl TryFrom<RunArgs> for Config {
                 source,
             })?,
             log_format: log_format(args.log_format.as_deref())?,
-            instance: args
-                .pod_name
-                .clone()
-                .unwrap_or_else(|| "etl-operator".to_owned()),
+            lease: lease(&args)?,
+            instance: args.pod_name.clone().unwrap_or_else(unnamed),
             settings: settings(args, ledger.is_some())?,
             ledger,
         })
@@ -162,6 +171,23 @@ fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
         reach: Reach::Cluster,
         ledger,
     })
+}
+
+fn lease(args: &RunArgs) -> Result<Option<LeaseConfig>, ConfigError> {
+    let Some(name) = args.lease_name.clone() else {
+        return Ok(None);
+    };
+    let namespace = args.pod_namespace.clone().ok_or(ConfigError::Missing {
+        variable: "POD_NAMESPACE",
+        purpose: "it is where the lease of ETL_LEASE_NAME is kept",
+    })?;
+    Ok(Some(LeaseConfig { name, namespace }))
+}
+
+/// Two processes without a name must not take each other's lease for their
+/// own.
+fn unnamed() -> String {
+    format!("etl-operator-{:08x}", fastrand::u32(..))
 }
 
 fn namespaces(list: Option<&str>) -> Vec<String> {
@@ -262,6 +288,8 @@ impl RunArgs {
             &mut self.log,
             &mut self.log_format,
             &mut self.pod_name,
+            &mut self.pod_namespace,
+            &mut self.lease_name,
         ] {
             if value.as_deref().is_some_and(|text| text.trim().is_empty()) {
                 *value = None;

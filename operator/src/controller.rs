@@ -146,6 +146,7 @@ fn passes(
         .with_config(config)
         .reconcile_on(triggers)
         .reconcile_on(readable_again)
+        .reconcile_all_on(context.leadership.beginnings())
         .graceful_shutdown_on(stop)
         .run(
             |job, context: Arc<Context>| async move {

@@ -17,6 +17,7 @@ mod config;
 mod controller;
 mod departures;
 mod health;
+mod lease;
 mod ledger;
 mod logging;
 mod memory;

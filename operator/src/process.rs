@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures::channel::oneshot;
 use futures::future::join_all;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -15,6 +16,10 @@ use crate::cluster::kube::KubeCluster;
 use crate::config::{Config, LedgerConfig};
 use crate::controller::{self, Territory};
 use crate::health::{self, Health};
+use crate::lease::Leadership;
+use crate::lease::elector::Elector;
+use crate::lease::gate::Gate;
+use crate::lease::kube::KubeLease;
 use crate::ledger::dynamodb::DynamoDb;
 use crate::ledger::mirror::Mirror;
 use crate::logging;
@@ -28,6 +33,10 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the ledger to receive what is pending. The rest is written after the
 /// next start.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same where another operator is there to write the rest: it must not
+/// wait for a ledger that is away.
+const HANDOVER_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the operator until it is told to stop.
 #[tokio::main]
@@ -58,20 +67,27 @@ async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {} (ETL_LISTEN)", config.listen))?;
     let health = Health::default();
     let probes = tokio::spawn(health::serve(listener, health.clone(), stop.clone()));
-    let ledger = config.ledger.clone().map(Flow::start);
+    let candidacy = Candidacy::start(&config, &client, &health);
+    let leadership = candidacy.leadership.clone();
+    let ledger = config
+        .ledger
+        .clone()
+        .map(|ledger| Flow::start(ledger, leadership.clone()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster = config.settings.cluster,
         worker_image = config.settings.worker_image,
         namespaces = ?config.namespaces,
         ledger = config.ledger.as_ref().map(|ledger| ledger.table.as_str()),
+        lease = config.lease.as_ref().map(|lease| lease.name.as_str()),
         "started"
     );
     let mirror = ledger.as_ref().map(|flow| Arc::clone(&flow.mirror));
-    let finished = look_after(&config, &client, mirror, &health, stop.clone()).await;
+    let finished = look_after(&config, &client, mirror, leadership, &health, stop.clone()).await;
     if let Some(flow) = ledger {
-        flow.flush().await;
+        flow.flush(candidacy.flush_timeout()).await;
     }
+    candidacy.end().await;
     probes.abort();
     finished
 }
@@ -81,10 +97,12 @@ async fn look_after(
     config: &Config,
     client: &Client,
     mirror: Option<Arc<Mirror>>,
+    leadership: Leadership,
     health: &Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
-    let cluster = Arc::new(KubeCluster::new(client.clone(), config.instance.clone()));
+    let cluster = KubeCluster::new(client.clone(), config.instance.clone());
+    let cluster = Arc::new(Gate::new(cluster, leadership.clone()));
     let clock = Clock::start();
     let territories = Territory::all_of(&config.namespaces)
         .into_iter()
@@ -96,6 +114,7 @@ async fn look_after(
                 children: Arc::default(),
                 memory: Arc::default(),
                 mirror: mirror.clone(),
+                leadership: leadership.clone(),
             };
             let context = Arc::new(context);
             controller::run(
@@ -119,6 +138,52 @@ async fn look_after(
     Ok(())
 }
 
+/// The part that this process takes in the election of the leader.
+struct Candidacy {
+    leadership: Leadership,
+    task: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Candidacy {
+    fn start(config: &Config, client: &Client, health: &Health) -> Self {
+        let Some(lease) = &config.lease else {
+            return Candidacy {
+                leadership: Leadership::sole(),
+                task: None,
+            };
+        };
+        let leases = KubeLease::new(client.clone(), &lease.namespace, lease.name.clone());
+        let identity = config.instance.clone();
+        let (elector, leadership) = Elector::new(leases, lease.name.clone(), identity);
+        let watched = health.watch(format!("the lease {}/{}", lease.namespace, lease.name));
+        // The lease outlives the work that is done under it, so it does not
+        // end with the process's own `Stop`.
+        let (give_back, stop) = stop::channel();
+        let task = tokio::spawn(elector.run(watched, stop));
+        Candidacy {
+            leadership,
+            task: Some((give_back, task)),
+        }
+    }
+
+    fn flush_timeout(&self) -> Duration {
+        match self.task {
+            Some(_) => HANDOVER_FLUSH_TIMEOUT,
+            None => FLUSH_TIMEOUT,
+        }
+    }
+
+    async fn end(self) {
+        let Some((give_back, task)) = self.task else {
+            return;
+        };
+        drop(give_back);
+        if let Err(panicked) = task.await {
+            tracing::error!(error = %panicked, "the election ended before its time");
+        }
+    }
+}
+
 /// The task that writes the ledger.
 struct Flow {
     mirror: Arc<Mirror>,
@@ -126,24 +191,21 @@ struct Flow {
 }
 
 impl Flow {
-    fn start(config: LedgerConfig) -> Self {
+    fn start(config: LedgerConfig, leadership: Leadership) -> Self {
         let mirror = Arc::new(Mirror::default());
         let queue = Arc::clone(&mirror);
         // Also finding credentials and region may take long: not the
         // reconciler's business.
         let task = tokio::spawn(async move {
             let ledger = DynamoDb::connect(config).await;
-            queue.run(&ledger).await;
+            queue.run(&ledger, &leadership).await;
         });
         Flow { mirror, task }
     }
 
-    async fn flush(mut self) {
+    async fn flush(mut self, limit: Duration) {
         self.mirror.drain();
-        if tokio::time::timeout(FLUSH_TIMEOUT, &mut self.task)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(limit, &mut self.task).await.is_err() {
             let rows = self.mirror.backlog();
             tracing::warn!(
                 rows,
@@ -173,7 +235,7 @@ mod tests {
         for _ in 0..16 {
             let (health, (stop_now, stop)) = (Health::default(), stop::channel());
             let client = ApiServer::new().client();
-            let work = look_after(&config, &client, None, &health, stop);
+            let work = look_after(&config, &client, None, Leadership::sole(), &health, stop);
             let stopping = async {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 assert!(health.is_ready());

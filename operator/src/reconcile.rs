@@ -12,7 +12,8 @@ use kube::ResourceExt;
 use crate::act::{Acted, EffectError, act};
 use crate::children::Children;
 use crate::clock::Clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kind};
+use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
 use crate::memory::{Memory, SLOW};
 use crate::observe::observe;
@@ -41,6 +42,8 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// The way to the ledger, if one is kept.
     pub mirror: Option<Arc<Mirror>>,
+    /// Whether anything may be done at all.
+    pub leadership: Leadership,
 }
 
 /// When to look at an object again.
@@ -54,11 +57,19 @@ pub enum Next {
 
 /// One pass, failures of effects included: they are tried again later.
 pub async fn reconcile(job: Arc<EtlJob>, context: &Context) -> Next {
+    if !context.leadership.holds() {
+        // When this process leads, everything is looked at.
+        return Next::OnChange;
+    }
     let uid = job.uid().unwrap_or_default();
     match pass(job, context).await {
         Ok(next) => {
             context.memory.succeeded(&uid);
             next
+        }
+        Err(error) if error.kind() == Kind::NotLeading => {
+            tracing::info!(%error, "a pass ended with the lease");
+            Next::OnChange
         }
         Err(error) => {
             let delay = context.memory.failed(&uid, error.kind());
@@ -128,6 +139,9 @@ impl Context {
 
     fn mirror_end(&self, job: &EtlJob) {
         let Some(mirror) = &self.mirror else { return };
+        if !self.leadership.holds() {
+            return;
+        }
         let mut records = etl_core::ledger::records(job, &self.settings);
         if let Some(cancelled) = etl_core::ledger::cancelled(job, &self.settings, self.clock.now())
         {

@@ -7,6 +7,14 @@ so that "unset" has one spelling.
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- if .Values.leaderElection.enabled }}
+- name: ETL_LEASE_NAME
+  value: {{ include "etl-operator.fullname" . | quote }}
+{{- end }}
 - name: ETL_CLUSTER_ID
   value: {{ include "etl-operator.clusterId" . | quote }}
 {{- with .Values.watchNamespaces }}

@@ -142,3 +142,28 @@ fn values_in_json_are_taken_over() {
     assert_eq!(config.namespaces, ["a", "b"]);
     assert_eq!(config.ledger.unwrap().region.as_deref(), Some("eu-west-1"));
 }
+
+#[test]
+fn a_lease_needs_a_namespace() {
+    let leased = |namespace: Option<&str>| RunArgs {
+        lease_name: Some("etl-operator".into()),
+        pod_namespace: namespace.map(Into::into),
+        ..args()
+    };
+    assert!(refusal(leased(None)).contains("POD_NAMESPACE is not set"));
+    let config = Config::try_from(leased(Some("etl-system"))).unwrap();
+    assert_eq!(
+        config.lease,
+        Some(LeaseConfig {
+            name: "etl-operator".into(),
+            namespace: "etl-system".into(),
+        })
+    );
+    assert_eq!(Config::try_from(args()).unwrap().lease, None);
+}
+
+#[test]
+fn processes_without_a_name_are_told_apart() {
+    let instance = || Config::try_from(args()).unwrap().instance;
+    assert_ne!(instance(), instance());
+}

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::Clock;
 use crate::cluster::kube::KubeCluster;
+use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
 use crate::simulation::apiserver::ApiServer;
 use crate::simulation::fixture;
@@ -28,6 +29,10 @@ struct Operator {
 
 impl Operator {
     fn start(server: ApiServer, territory: Territory) -> Self {
+        Self::under(Leadership::sole(), server, territory)
+    }
+
+    fn under(leadership: Leadership, server: ApiServer, territory: Territory) -> Self {
         let (sender, stop) = stop::channel();
         let (health, mirror) = (Health::default(), Arc::new(Mirror::default()));
         let client = server.client();
@@ -38,6 +43,7 @@ impl Operator {
             children: Arc::default(),
             memory: Arc::default(),
             mirror: Some(Arc::clone(&mirror)),
+            leadership,
         };
         let task = tokio::spawn(run(
             territory,
@@ -173,8 +179,9 @@ async fn a_deleted_etljob_is_cancelled_in_the_ledger() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
+    let leadership = Leadership::sole();
     tokio::select! {
-        () = operator.mirror.run(&ledger) => {}
+        () = operator.mirror.run(&ledger, &leadership) => {}
         result = tokio::time::timeout(LIMIT, row) => result.expect("the row is closed"),
     }
     operator.end().await;
@@ -211,4 +218,19 @@ fn a_wish_is_a_change_of_the_spec_or_the_begin_of_a_deletion() {
     deleted.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
     assert_ne!(wish(&job), wish(&edited));
     assert_ne!(wish(&job), wish(&deleted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_is_ready_does_nothing_and_looks_at_everything_when_it_leads() {
+    let (crown, leadership) = Leadership::contested();
+    let server = ApiServer::new();
+    server.put(ETLJOBS, etljob("before"));
+    let operator = Operator::under(leadership, server, Territory::All);
+    operator.server.put(ETLJOBS, etljob("after"));
+    tokio::time::sleep(LIMIT).await;
+    assert!(operator.health.is_ready());
+    operator.wait("", 0).await;
+    crown.hold(tokio::time::Instant::now() + LIMIT);
+    operator.wait(&format!("POST {JOBS}"), 2).await;
+    operator.end().await;
 }

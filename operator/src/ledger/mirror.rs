@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Ledger, LedgerError, Written};
 use crate::backoff::Backoff;
+use crate::lease::Leadership;
 
 /// Between tries of one record. Every row has its own, so that one which
 /// cannot be written slows no other down.
@@ -108,10 +109,15 @@ impl Mirror {
         self.offered.notify_one();
     }
 
-    /// Writes what is offered, until `drain`.
-    pub async fn run(&self, ledger: &dyn Ledger) {
+    /// Writes what is offered while `leadership` holds, until `drain`. What is
+    /// not written by its end is for the next leader, who offers all anew.
+    pub async fn run(&self, ledger: &dyn Ledger, leadership: &Leadership) {
         let mut told = None;
         while let Some(batch) = self.next_batch().await {
+            if !leadership.holds() {
+                self.abandon();
+                continue;
+            }
             let writes = batch.iter().map(|pending| ledger.write(&pending.record));
             let results = join_all(writes).await;
             let progress = results.iter().any(Result::is_ok);
@@ -159,6 +165,16 @@ impl Mirror {
             let rows = self.backlog();
             tracing::warn!(%error, rows, failures = pending.failures + 1, "the ledger is behind");
         }
+    }
+
+    /// Forgets everything.
+    fn abandon(&self) {
+        let mut queue = self.queue();
+        *queue = Queue {
+            turns: queue.turns,
+            draining: queue.draining,
+            ..Queue::default()
+        };
     }
 
     /// Waits for something to write; `None` when there is nothing more to

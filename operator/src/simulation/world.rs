@@ -18,6 +18,7 @@ use super::fixture;
 use super::ledger::FakeLedger;
 use super::workers::Fate;
 use crate::clock::Clock;
+use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
 use crate::reconcile::{Context, Next, reconcile};
 
@@ -177,8 +178,11 @@ impl World {
                 children: Arc::default(),
                 memory: Arc::default(),
                 mirror: self.settings.ledger.then_some(mirror),
+                leadership: Leadership::sole(),
             },
-            mirror: tokio::spawn(async move { queue.run(ledger.as_ref()).await }),
+            mirror: tokio::spawn(
+                async move { queue.run(ledger.as_ref(), &Leadership::sole()).await },
+            ),
             cached: None,
             passes: 0,
         }

@@ -22,13 +22,13 @@ fn record(run: u32, revision: i64) -> LedgerRecord {
 /// Writes what is pending and ends.
 async fn drain(mirror: &Mirror, ledger: &FakeLedger) {
     mirror.drain();
-    mirror.run(ledger).await;
+    mirror.run(ledger, &Leadership::sole()).await;
 }
 
 /// The mirror at work.
 fn start(mirror: &Arc<Mirror>, ledger: &Arc<FakeLedger>) -> tokio::task::JoinHandle<()> {
     let (mirror, ledger) = (Arc::clone(mirror), Arc::clone(ledger));
-    tokio::spawn(async move { mirror.run(ledger.as_ref()).await })
+    tokio::spawn(async move { mirror.run(ledger.as_ref(), &Leadership::sole()).await })
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,4 +237,24 @@ async fn before_a_stop_a_ledger_that_is_back_is_tried_at_once() {
         .unwrap()
         .unwrap();
     assert!(ledger.tries() > tries && mirror.backlog() == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_no_more_writes_nothing_and_the_next_term_writes_all() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    let (crown, leadership) = Leadership::contested();
+    let task = {
+        let (mirror, ledger) = (Arc::clone(&mirror), Arc::clone(&ledger));
+        tokio::spawn(async move { mirror.run(ledger.as_ref(), &leadership).await })
+    };
+    mirror.offer(record(1, 3));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(mirror.backlog(), 0);
+    assert!(ledger.row(&record(1, 3).file_id).is_none());
+    crown.hold(Instant::now() + Duration::from_secs(10));
+    // The very record that was dropped is accepted again.
+    mirror.offer(record(1, 3));
+    mirror.drain();
+    task.await.unwrap();
+    assert!(ledger.row(&record(1, 3).file_id).is_some());
 }
