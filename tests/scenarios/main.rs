@@ -22,6 +22,7 @@ mod first_steps;
 mod formats;
 mod invariants;
 mod job_deleted;
+mod leader;
 mod ledger_outage;
 mod namespace_deleted;
 mod node_lost;
@@ -107,6 +108,8 @@ fn alone() -> Vec<Scenario> {
     vec![
         scenario!(real_files::a_restart_writes_nothing_about_what_is_idle),
         scenario!(finished::nothing_starts_a_finished_run_again),
+        scenario!(leader::a_frozen_leader_is_replaced_and_harmless_when_it_wakes_up),
+        scenario!(leader::a_leader_that_is_stopped_hands_over_at_once),
         scenario!(ledger_outage::a_newer_row_is_never_replaced),
         scenario!(ledger_outage::a_run_without_its_ledger_is_recorded_later),
         scenario!(ledger_outage::a_restart_during_an_outage_loses_no_row),

@@ -19,6 +19,7 @@ pub use etl_lab::{
 };
 pub use etljob::{etljob_resource, has_condition, reason};
 pub use lab::Lab;
+pub use operator::is_ready;
 pub use tenant::{Object, Tenant};
 pub use timeline::Timeline;
 pub use worker::Worker;

@@ -116,7 +116,9 @@ async fn says_ready(pod: &Pod) -> Result<bool> {
     Ok(status == Some("200"))
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Whether Kubernetes says that the pod is ready.
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod
         .status
         .as_ref()
