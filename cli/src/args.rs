@@ -55,6 +55,9 @@ pub struct Run {
     /// PATH]
     #[arg(long, env = "ETL_WORKER", value_name = "PATH")]
     pub worker: Option<PathBuf>,
+    /// What turns values into text; the outputs are the same
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Encoder::Columnar)]
+    pub encoder: Encoder,
     /// Endpoint of an S3 store that is not AWS [default: AWS_ENDPOINT_URL_S3 or
     /// AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
@@ -79,6 +82,24 @@ pub struct Validate {
     /// Refuse also what only a local run accepts: file:// URIs
     #[arg(long)]
     pub cluster: bool,
+}
+
+/// What turns values into text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encoder {
+    /// The worker's own, column by column.
+    Columnar,
+    /// arrow-json, value by value: slower, to check the other against.
+    Reference,
+}
+
+impl From<Encoder> for etl_contract::Encoder {
+    fn from(encoder: Encoder) -> Self {
+        match encoder {
+            Encoder::Columnar => etl_contract::Encoder::Columnar,
+            Encoder::Reference => etl_contract::Encoder::Reference,
+        }
+    }
 }
 
 /// Form of printed EtlJobs.

@@ -61,6 +61,7 @@ fn run(args: &args::Run) -> anyhow::Result<u8> {
             region: args.region.clone(),
             expected_bucket_owner: None,
         },
+        encoder: args.encoder.into(),
         ledger: ledger.clone(),
         verbose: args.verbose,
     })?;

@@ -361,6 +361,19 @@ fn a_real_file_is_converted_by_the_real_worker() {
 }
 
 #[test]
+fn the_encoder_is_handed_to_the_worker() {
+    let scene = Scene::fake("");
+    scene.on_attempt(
+        1,
+        r#"case $order in *'"encoder":"Reference"'*) completes 1 ;; *) completes 0 ;; esac"#,
+    );
+    for (arguments, rows) in [(&["--encoder", "reference"][..], 1), (&[], 0)] {
+        let status = scene.run(arguments).status();
+        assert_eq!(status["statistics"]["rowsWritten"], rows);
+    }
+}
+
+#[test]
 fn a_truncated_file_fails_once_and_is_named() {
     let scene = Scene::real("yellow_tripdata_2021-01.truncated-download.parquet");
     let called = scene.run(&[]);

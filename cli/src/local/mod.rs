@@ -23,7 +23,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use etl_api::{ConditionType, EtlJob, EtlJobStatus};
-use etl_contract::Storage;
+use etl_contract::{Encoder, Storage};
 use etl_core::{Action, Plan, Reach, Settings, WorkerDefaults, conditions};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -61,6 +61,8 @@ pub struct Setup {
     pub worker: PathBuf,
     /// How workers reach the object store.
     pub storage: Storage,
+    /// What turns values into text.
+    pub encoder: Encoder,
     /// Where runs are recorded.
     pub ledger: Ledger,
     /// Pass the workers' logs through.
@@ -173,7 +175,7 @@ impl Runner {
             image_pull_policy: None,
             worker: WorkerDefaults::default(),
             storage: self.setup.storage.clone(),
-            encoder: etl_contract::Encoder::default(),
+            encoder: self.setup.encoder,
             reach: Reach::Local,
             ledger: true,
         }

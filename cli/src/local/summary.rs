@@ -61,6 +61,8 @@ fn row(job: &EtlJob) -> [String; 6] {
 fn details(text: &mut String, job: &EtlJob) -> fmt::Result {
     let EtlJobStatus {
         output,
+        statistics,
+        skipped_objects,
         last_failure,
         ..
     } = job.status.clone().unwrap_or_default();
@@ -69,6 +71,15 @@ fn details(text: &mut String, job: &EtlJob) -> fmt::Result {
         lines.push(("output", Some(job.spec.output.uri.clone())));
         lines.push(("first object", output.first_object_uri));
         lines.push(("manifest", Some(output.manifest_uri)));
+    }
+    if let Some(totals) = statistics {
+        let told = |count: i64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        lines.push(("rejected", told(totals.rows_rejected, "rows")));
+        lines.push(("left out", told(totals.objects_skipped, "objects")));
+    }
+    for object in skipped_objects {
+        let told = format!("{}: {} ({})", object.uri, object.reason, object.category);
+        lines.push(("left out", Some(told)));
     }
     if let Some(failure) = last_failure {
         lines.push((
@@ -112,7 +123,9 @@ mod tests {
             "taxi",
             &json!({
                 "phase": "Complete", "summary": {"attempt": "1/3", "duration": "1.2s"},
-                "statistics": {"rowsWritten": 22791},
+                "statistics": {"rowsWritten": 22791, "rowsRejected": 3, "objectsSkipped": 1},
+                "skippedObjects": [{"uri": "file:///in/b", "category": "BadInput",
+                                    "reason": "the footer is cut off"}],
                 "output": {"manifestUri": "file:///out/_etl/u/1/manifest",
                            "firstObjectUri": "file:///out/a.json"},
             }),
@@ -137,6 +150,9 @@ taxi
   output:       file:///out/
   first object: file:///out/a.json
   manifest:     file:///out/_etl/u/1/manifest
+  rejected:     3 rows
+  left out:     1 objects
+  left out:     file:///in/b: the footer is cut off (BadInput)
 
 broken-one
   failure:      BadInput (NotRetryable)
