@@ -14,6 +14,7 @@ pub fn engine(order: &order::WorkOrder, source_uri: &str, _records_left: u64) ->
             order::Encoder::Reference => engine::Encoder::Reference,
         },
         transform: transform(order, source_uri),
+        schema: None,
         format: match output.format {
             order::Format::JsonLines => engine::Format::JsonLines,
             order::Format::JsonArray => engine::Format::JsonArray,

@@ -12,10 +12,11 @@ use crate::guard::on_engine_thread;
 use crate::memory;
 use crate::options::{Budget, Options};
 use crate::pipeline::{Job, run};
+use crate::prepare::Preparation;
 use crate::schema::{Columns, columns};
 use crate::sink::Sink;
 use crate::source::ReadAt;
-use crate::transform::Layout;
+use crate::validate::Tally;
 
 /// An opened and checked input, ready to be converted.
 ///
@@ -35,7 +36,7 @@ use crate::transform::Layout;
 pub struct Conversion {
     source: Arc<dyn ReadAt>,
     columns: Columns,
-    layout: Layout,
+    preparation: Preparation,
     options: Options,
     budget: Budget,
     /// The row groups to convert.
@@ -59,14 +60,42 @@ pub struct RowGroupSize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Rows written; always as many as the file says there are.
+    /// Rows written. With those rejected, always as many as the file says there
+    /// are.
     pub rows: u64,
+    /// Rows left out because they break a rule of the schema.
+    pub rejected: u64,
     /// Bytes given to the sink.
     pub bytes: u64,
     /// Bytes of JSON before compression.
     pub json_bytes: u64,
     /// Row groups read.
     pub row_groups: usize,
+}
+
+/// Where a conversion writes to. Made from the sink of the rows alone, if
+/// rejected rows are not kept.
+pub struct Outputs<'s> {
+    /// Takes the output.
+    pub rows: &'s mut dyn Sink,
+    /// Takes a line for every rejected row, always uncompressed JSON Lines; see
+    /// [`OnInvalidRecord::Quarantine`](crate::OnInvalidRecord::Quarantine),
+    /// which needs it.
+    pub rejected: Option<&'s mut dyn Sink>,
+}
+
+impl<'s> From<&'s mut (dyn Sink + 's)> for Outputs<'s> {
+    fn from(rows: &'s mut (dyn Sink + 's)) -> Self {
+        let rejected = None;
+        Self { rows, rejected }
+    }
+}
+
+impl<'s, S: Sink> From<&'s mut S> for Outputs<'s> {
+    fn from(rows: &'s mut S) -> Self {
+        let rejected = None;
+        Self { rows, rejected }
+    }
 }
 
 impl Conversion {
@@ -85,16 +114,14 @@ impl Conversion {
     ) -> Result<Self, Error> {
         let metadata = footer::read(&*source, budget.memory_bytes)?;
         let row_groups = 0..metadata.num_row_groups();
-        let (layout, columns) = on_engine_thread(Place::file(), || {
-            let schema = metadata.file_metadata().schema_descr();
-            let layout = Layout::new(schema, &options.transform)?;
-            let columns = columns(&layout.select(metadata)?)?;
-            Ok((layout, columns))
+        let (preparation, columns) = on_engine_thread(Place::file(), || {
+            let (preparation, selected) = Preparation::new(metadata, options)?;
+            Ok((preparation, columns(&selected)?))
         })?;
         let conversion = Self {
             source,
             columns,
-            layout,
+            preparation,
             options: options.clone(),
             budget: *budget,
             row_groups,
@@ -137,10 +164,15 @@ impl Conversion {
         })
     }
 
-    /// Number of rows that will be written.
+    /// Number of rows that will be read, and written unless they break a rule
+    /// of the schema.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        let row_groups = &self.metadata().row_groups()[self.row_groups.clone()];
+        self.rows_of(self.row_groups.clone())
+    }
+
+    fn rows_of(&self, range: Range<usize>) -> u64 {
+        let row_groups = &self.metadata().row_groups()[range];
         row_groups.iter().map(|group| count(group.num_rows())).sum()
     }
 
@@ -175,42 +207,47 @@ impl Conversion {
         memory::needed(self.metadata(), self.budget.threads)
     }
 
-    /// Converts every row and gives the output to `sink`, in order, from this
-    /// thread.
+    /// Converts every row and gives the output to the sinks, in order, from
+    /// this thread.
     ///
     /// # Guarantees
     /// The bytes depend on the input, the options and
-    /// [`ENGINE_VERSION`](crate::ENGINE_VERSION) alone. `Ok` means that exactly
-    /// [`rows`](Self::rows) rows have been written.
+    /// [`ENGINE_VERSION`](crate::ENGINE_VERSION) alone. `Ok` means that each of
+    /// the [`rows`](Self::rows) has been written or counted as rejected.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`Error::Sink`] with the sink's own error.
-    /// The sink may have got a part of the output by then.
-    pub fn convert(self, sink: &mut dyn Sink) -> Result<Summary, Error> {
-        let output = Output::new(sink, self.options.compression)?;
+    /// As [`open`](Self::open), [`Error::InvalidRecords`] if more rows break
+    /// rules of the schema than may, and [`Error::Sink`] with the sink's own
+    /// error. The sinks may have got a part of the output by then.
+    pub fn convert<'s>(self, outputs: impl Into<Outputs<'s>>) -> Result<Summary, Error> {
+        let outputs = outputs.into();
+        let output = Output::new(outputs.rows, self.options.compression)?;
+        let rejected = Tally::new(self.options.schema.as_ref(), outputs.rejected)?;
         let job = Job {
             source: &*self.source,
             columns: &self.columns,
-            layout: &self.layout,
+            preparation: &self.preparation,
             options: &self.options,
             budget: self.budget,
             row_groups: self.row_groups.clone(),
+            rows_before: self.rows_of(0..self.row_groups.start),
             beside_bytes: memory::needed_beside_row_group(self.metadata(), self.budget.threads),
         };
-        let totals = run(&job, output)?;
-        let (claimed, row_groups) = (self.rows(), self.row_groups());
-        if totals.rows != claimed {
-            let rows = totals.rows;
+        let totals = run(&job, output, rejected)?;
+        let (read, claimed) = (totals.rows_read, self.rows());
+        let written = read.checked_sub(totals.rows_rejected);
+        let Some(rows) = written.filter(|_| read == claimed) else {
             return Err(Error::Internal(format!(
-                "{rows} rows were written of {claimed}"
+                "{read} rows were read of {claimed}, and {} rejected",
+                totals.rows_rejected
             )));
-        }
-        let (rows, bytes, json_bytes) = (totals.rows, totals.bytes, totals.json_bytes);
+        };
         Ok(Summary {
             rows,
-            bytes,
-            json_bytes,
-            row_groups,
+            rejected: totals.rows_rejected,
+            bytes: totals.bytes,
+            json_bytes: totals.json_bytes,
+            row_groups: self.row_groups(),
         })
     }
 }

@@ -158,6 +158,18 @@ pub enum Error {
         /// What differs.
         problem: String,
     },
+    /// Rows break rules of the schema, more than may be left out.
+    #[error("row {row}, column {column:?}: {reason}{}", limit_passed(*.limit))]
+    InvalidRecords {
+        /// The row that is one too many: its number in the file, from 1.
+        row: u64,
+        /// The column whose rule it breaks.
+        column: String,
+        /// Which rule; never the value.
+        reason: String,
+        /// How many rows may be left out, if any may.
+        limit: Option<u64>,
+    },
     /// The file needs more memory than the budget allows.
     #[error(
         "{place}the file needs {} MiB of memory and the budget is {} MiB: raise the memory limit",
@@ -183,6 +195,12 @@ pub enum Error {
     Internal(String),
 }
 
+fn limit_passed(limit: Option<u64>) -> String {
+    limit.map_or(String::new(), |limit| {
+        format!(", and {limit} invalid records have been left out before, which is the limit")
+    })
+}
+
 const MIB: u64 = 1 << 20;
 
 fn mebibytes_up(bytes: u64) -> u64 {
@@ -198,6 +216,8 @@ pub enum ErrorKind {
     Unsupported,
     /// See [`Error::SchemaMismatch`]: the same input fails again.
     SchemaMismatch,
+    /// See [`Error::InvalidRecords`]: the same input fails again.
+    InvalidRecords,
     /// See [`Error::NotEnoughMemory`]: a larger budget mends it.
     NotEnoughMemory,
     /// See [`Error::Read`]: look at the source's own error.
@@ -216,6 +236,7 @@ impl ErrorKind {
             Self::BadInput => "BadInput",
             Self::Unsupported => "Unsupported",
             Self::SchemaMismatch => "SchemaMismatch",
+            Self::InvalidRecords => "InvalidRecords",
             Self::NotEnoughMemory => "NotEnoughMemory",
             Self::Read => "Read",
             Self::Sink => "Sink",
@@ -232,6 +253,7 @@ impl Error {
             Self::BadInput { .. } => ErrorKind::BadInput,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
+            Self::InvalidRecords { .. } => ErrorKind::InvalidRecords,
             Self::NotEnoughMemory { .. } => ErrorKind::NotEnoughMemory,
             Self::Read(_) => ErrorKind::Read,
             Self::Sink(_) => ErrorKind::Sink,

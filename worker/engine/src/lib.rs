@@ -11,6 +11,7 @@
 //! A file is never trusted: damaged, truncated or hostile input ends as an
 //! [`Error`] that names the place, never as a panic or a short output.
 
+mod batch;
 mod check;
 mod columnar;
 mod compress;
@@ -26,6 +27,7 @@ mod memory;
 mod options;
 mod pages;
 mod pipeline;
+mod prepare;
 mod render;
 mod row_group;
 mod schema;
@@ -33,8 +35,9 @@ mod sink;
 mod source;
 mod thrift;
 mod transform;
+mod validate;
 
-pub use convert::{Conversion, RowGroupSize, Summary};
+pub use convert::{Conversion, Outputs, RowGroupSize, Summary};
 pub use encode::BatchEncoder;
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
 pub use options::{
@@ -44,6 +47,10 @@ pub use options::{
 pub use sink::Sink;
 pub use source::ReadAt;
 pub use transform::{Constant, Transform, Value};
+pub use validate::{
+    Bounds, BoundsError, ColumnType, OnExtraColumn, OnInvalidRecord, OnMissingColumn, Schema,
+    SchemaColumn,
+};
 
 /// Changes whenever the bytes of any output may change, so that two workers
 /// which write parts of one output can tell whether they would agree.

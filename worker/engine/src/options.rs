@@ -2,6 +2,7 @@
 //! that the pipeline this engine replaces has always written.
 
 use crate::transform::Transform;
+use crate::validate::Schema;
 
 /// How rows are put together into one output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -163,6 +164,9 @@ pub struct Options {
     pub encoder: Encoder,
     /// Which columns are written.
     pub transform: Transform,
+    /// What the columns and rows must be like; anything goes without. It comes
+    /// before the transform: a column may be written that only the schema has.
+    pub schema: Option<Schema>,
 }
 
 /// What the engine may use. It never decides which bytes come out.

@@ -10,41 +10,43 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{ScopedJoinHandle, scope};
 
-use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
-use crate::check::check;
+use crate::batch::{Batch, Encoded, Encoding};
 use crate::compress::Output;
 use crate::decode::RowGroup;
-use crate::encode::BatchEncoder;
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::fetch::Fetch;
-use crate::guard::{guarded, join, spawn};
+use crate::guard::{join, spawn};
 use crate::memory::{WAITING_CHUNKS, encoding_threads};
-use crate::options::{Budget, NonFinite, Options};
+use crate::options::{Budget, Format, Options};
+use crate::prepare::Preparation;
 use crate::schema::Columns;
 use crate::source::ReadAt;
-use crate::transform::Layout;
+use crate::validate::Tally;
 
 /// What a conversion works on.
 #[derive(Clone)]
 pub(crate) struct Job<'a> {
     pub(crate) source: &'a dyn ReadAt,
     pub(crate) columns: &'a Columns,
-    pub(crate) layout: &'a Layout,
+    pub(crate) preparation: &'a Preparation,
     pub(crate) options: &'a Options,
     pub(crate) budget: Budget,
     /// The row groups to convert.
     pub(crate) row_groups: Range<usize>,
+    /// Rows of the file before those row groups.
+    pub(crate) rows_before: u64,
     /// Memory of the budget that is not for row groups.
     pub(crate) beside_bytes: u64,
 }
 
 /// What came out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Totals {
-    pub(crate) rows: u64,
+    pub(crate) rows_read: u64,
+    pub(crate) rows_rejected: u64,
     pub(crate) json_bytes: u64,
     pub(crate) bytes: u64,
 }
@@ -70,24 +72,19 @@ impl From<ArrowError> for Stop {
     }
 }
 
-struct Batch {
-    rows: RecordBatch,
-    first_row: u64,
-    row_group: usize,
-}
-
-enum Encoded {
-    Chunk(Bytes),
-    EndOfBatch,
-}
-
 /// Runs the whole conversion.
-pub(crate) fn run(job: &Job<'_>, mut output: Output<'_>) -> Result<Totals, Error> {
-    let encoding = Encoding::new(job);
+pub(crate) fn run(job: &Job<'_>, output: Output<'_>, rejected: Tally<'_>) -> Result<Totals, Error> {
+    let encoding = Encoding::new(job.preparation, job.rows_before, job.options);
     let format = job.options.format;
-    let mut totals = Totals::default();
-    totals.json_bytes += write(&mut output, Bytes::from_static(format.head()))?;
-    totals.rows = scope(|scope| {
+    let mut outlet = Outlet {
+        output,
+        rejected,
+        format,
+        json_bytes: 0,
+        has_rows: false,
+    };
+    outlet.write(Bytes::from_static(format.head()))?;
+    let rows_read = scope(|scope| {
         let mut encoders = Vec::new();
         let mut encoded = Vec::new();
         let mut lanes = Vec::new();
@@ -96,7 +93,7 @@ pub(crate) fn run(job: &Job<'_>, mut output: Output<'_>) -> Result<Totals, Error
             encoded.push(receiver);
             if job.budget.threads <= 1 {
                 lanes.push(Lane::Here {
-                    encoding: encoding.clone(),
+                    encoding: Box::new(encoding.clone()),
                     chunks,
                 });
                 continue;
@@ -104,21 +101,25 @@ pub(crate) fn run(job: &Job<'_>, mut output: Output<'_>) -> Result<Totals, Error
             let (lane, batches) = sync_channel(1);
             let encoding = encoding.clone();
             encoders.push(spawn(scope, "etl-encode", move || {
-                encoding.run(&batches, &chunks)
+                encode(&encoding, &batches, &chunks)
             })?);
             lanes.push(Lane::Thread(lane));
         }
         let fetch = Fetch::new(scope, job.source, job.columns.main.metadata());
         let decoding = spawn(scope, "etl-decode", move || decode(job, fetch, lanes))?;
-        let written = collect(encoded, &mut output);
+        let written = outlet.collect(encoded);
         let decoded = join(decoding)?;
         let others = join_all(encoders)?;
-        totals.json_bytes += written?;
+        written?;
         first_failure(decoded, others)
     })?;
-    totals.json_bytes += write(&mut output, Bytes::from_static(format.tail()))?;
-    totals.bytes = output.finish()?;
-    Ok(totals)
+    outlet.write(Bytes::from_static(format.tail()))?;
+    Ok(Totals {
+        rows_read,
+        rows_rejected: outlet.rejected.rows(),
+        json_bytes: outlet.json_bytes,
+        bytes: outlet.output.finish()?,
+    })
 }
 
 fn join_all(threads: Vec<ScopedJoinHandle<'_, Result<(), Stop>>>) -> Result<Vec<Stop>, Error> {
@@ -154,7 +155,7 @@ fn first_failure(decoded: Result<u64, Stop>, others: Vec<Stop>) -> Result<u64, E
 enum Lane<'a> {
     /// With a single thread, to an encoder on this one.
     Here {
-        encoding: Encoding<'a>,
+        encoding: Box<Encoding<'a>>,
         chunks: SyncSender<Encoded>,
     },
     Thread(SyncSender<Batch>),
@@ -163,7 +164,9 @@ enum Lane<'a> {
 impl Lane<'_> {
     fn send(&self, batch: Batch) -> Result<(), Stop> {
         match self {
-            Self::Here { encoding, chunks } => encoding.encode(batch, chunks),
+            Self::Here { encoding, chunks } => encoding.encode(batch, |encoded| {
+                chunks.send(encoded).map_err(|_| Stop::HungUp)
+            }),
             Self::Thread(lane) => lane.send(batch).map_err(|_| Stop::HungUp),
         }
     }
@@ -202,64 +205,58 @@ fn decode(job: &Job<'_>, mut fetch: Fetch<'_, '_>, lanes: Vec<Lane<'_>>) -> Resu
     Ok(first_row)
 }
 
-/// An encoder with what stands before it.
-#[derive(Clone)]
-struct Encoding<'a> {
-    layout: &'a Layout,
-    encoder: BatchEncoder,
-    non_finite: NonFinite,
+fn encode(
+    encoding: &Encoding<'_>,
+    batches: &Receiver<Batch>,
+    chunks: &SyncSender<Encoded>,
+) -> Result<(), Stop> {
+    let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
+    batches
+        .iter()
+        .try_for_each(|batch| encoding.encode(batch, send))
 }
 
-impl<'a> Encoding<'a> {
-    fn new(job: &Job<'a>) -> Self {
-        let options = job.options;
-        Self {
-            layout: job.layout,
-            encoder: BatchEncoder::new(options),
-            non_finite: options.json.non_finite,
-        }
-    }
-
-    fn run(&self, batches: &Receiver<Batch>, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
-        batches
-            .iter()
-            .try_for_each(|batch| self.encode(batch, chunks))
-    }
-
-    fn encode(&self, batch: Batch, chunks: &SyncSender<Encoded>) -> Result<(), Stop> {
-        let send = |encoded| chunks.send(encoded).map_err(|_| Stop::HungUp);
-        let place = Place::row_group(batch.row_group);
-        guarded(place.clone(), || {
-            let rows = &self.layout.assemble(batch.rows)?;
-            check(rows, &place, self.non_finite)?;
-            self.encoder
-                .render::<Stop>(rows, batch.first_row, |chunk| send(Encoded::Chunk(chunk)))?;
-            send(Encoded::EndOfBatch)
-        })
-    }
+/// Where what has been encoded goes, in order.
+struct Outlet<'o, 's> {
+    output: Output<'o>,
+    rejected: Tally<'s>,
+    format: Format,
+    json_bytes: u64,
+    has_rows: bool,
 }
 
-/// Feeds the sink until the encoders are done or gone; returns the JSON bytes.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "dropping the channels ends the encoders"
-)]
-fn collect(encoded: Vec<Receiver<Encoded>>, output: &mut Output<'_>) -> Result<u64, Error> {
-    let mut bytes = 0;
-    for lane in encoded.iter().cycle() {
-        loop {
-            match lane.recv() {
-                Ok(Encoded::Chunk(chunk)) => bytes += write(output, chunk)?,
-                Ok(Encoded::EndOfBatch) => break,
-                Err(_) => return Ok(bytes),
+impl Outlet<'_, '_> {
+    /// Feeds the sinks until the encoders are done or gone.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "dropping the channels ends the encoders"
+    )]
+    fn collect(&mut self, encoded: Vec<Receiver<Encoded>>) -> Result<(), Error> {
+        for lane in encoded.iter().cycle() {
+            loop {
+                match lane.recv() {
+                    Ok(Encoded::Chunk(chunk)) => self.rows(chunk)?,
+                    Ok(Encoded::Rejected(rows)) => self.rejected.count(&rows)?,
+                    Ok(Encoded::Quarantine(lines)) => self.rejected.write(lines)?,
+                    Ok(Encoded::EndOfBatch) => break,
+                    Err(_) => return Ok(()),
+                }
             }
         }
+        Ok(())
     }
-    Ok(bytes)
-}
 
-fn write(output: &mut Output<'_>, chunk: Bytes) -> Result<u64, Error> {
-    let bytes = chunk.len() as u64;
-    output.write(chunk)?;
-    Ok(bytes)
+    fn rows(&mut self, mut rows: Bytes) -> Result<(), Error> {
+        // All rows of the batches before may have been rejected.
+        if !self.has_rows && self.format == Format::JsonArray && rows.starts_with(b",") {
+            rows.advance(1);
+        }
+        self.has_rows |= !rows.is_empty();
+        self.write(rows)
+    }
+
+    fn write(&mut self, json: Bytes) -> Result<(), Error> {
+        self.json_bytes += json.len() as u64;
+        self.output.write(json)
+    }
 }

@@ -98,7 +98,7 @@ fn a_column_that_is_left_out_may_be_of_any_type_and_name() {
 fn a_column_that_the_file_lacks_is_named_with_those_it_has() {
     assert_eq!(
         mismatch(four_columns(), &select(&["a", "A"])),
-        "column \"A\": the file has no such column; it has \"a\", \"b\", \"c\", \"d\""
+        "column \"A\": there is no such column to write; there are \"a\", \"b\", \"c\", \"d\""
     );
     let wide = (0..25).map(|index| {
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1]));

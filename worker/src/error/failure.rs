@@ -238,6 +238,9 @@ fn of_engine(error: &etl_engine::Error, below_prefix: bool, message: String) -> 
         )),
         ErrorKind::SchemaMismatch => failure(Category::SchemaMismatch, message)
             .hint(&or_leave_out("change the EtlJob to what the object has")),
+        ErrorKind::InvalidRecords => failure(Category::InvalidRecords, message).hint(
+            &or_leave_out("mend the records, or change the EtlJob to let them be"),
+        ),
         ErrorKind::NotEnoughMemory => failure(Category::OutOfMemory, message).hint(LIMIT_HINT),
         ErrorKind::Read | ErrorKind::Sink | ErrorKind::Internal => {
             failure(Category::Internal, message).hint(REPORT_HINT)

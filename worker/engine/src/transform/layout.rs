@@ -3,20 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow_array::{
-    ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray,
-};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
+use arrow_array::{ArrayRef, NullArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{ArrowError, Field, Schema};
 use parquet::file::metadata::ParquetMetaData;
-use parquet::schema::types::SchemaDescriptor;
 
+use super::file::{FileColumns, list};
 use super::select::select;
-use super::{Constant, Transform, Value};
+use super::{Constant, Transform};
 use crate::error::{Error, Place};
-use crate::schema::{TWICE, reason};
-
-/// Names that a message lists before it only counts the rest.
-const LISTED_NAMES: usize = 20;
+use crate::schema::reason;
+use crate::validate::{Available, SchemaColumn};
 
 /// How the columns of the output come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,38 +20,73 @@ pub(crate) struct Layout {
     /// The top-level columns of the file to read, in this order; `None` reads
     /// all of them in the file's order.
     roots: Option<Vec<usize>>,
-    constants: Vec<Constant>,
+    /// The columns of the output; `None` writes what is read.
+    written: Option<Vec<Origin>>,
+}
+
+/// Where a column of the output comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// Place among the columns that are read.
+    Read(usize),
+    /// Nowhere: a column of this name that is always null.
+    Null(String),
+    Constant(Constant),
+}
+
+/// The columns to read, without repetition.
+#[derive(Default)]
+struct Reads {
+    roots: Vec<usize>,
+    places: HashMap<usize, usize>,
+}
+
+impl Reads {
+    /// The place of the file's column `root` among those that are read.
+    fn place(&mut self, root: usize) -> usize {
+        *self.places.entry(root).or_insert_with(|| {
+            self.roots.push(root);
+            self.roots.len() - 1
+        })
+    }
 }
 
 impl Layout {
-    /// Holds `transform` against the columns of a file.
-    pub(crate) fn new(schema: &SchemaDescriptor, transform: &Transform) -> Result<Self, Error> {
-        let file = FileColumns::new(schema);
-        let roots = match transform.columns.as_slice() {
-            [] => None,
-            names => Some(
-                names
-                    .iter()
-                    .map(|name| file.get(name))
-                    .collect::<Result<_, _>>()?,
-            ),
-        };
-        let mut written: HashSet<&str> = match &roots {
-            None => file.names().collect(),
-            Some(_) => HashSet::new(),
-        };
-        let chosen = transform.columns.iter();
-        let added = transform.constants.iter().map(|constant| &constant.name);
-        for name in chosen.chain(added) {
-            if !written.insert(name) {
-                let problem = "two columns of the output would have this name";
-                return Err(Error::schema_mismatch(Place::column(name), problem));
-            }
-        }
-        Ok(Self {
-            roots,
-            constants: transform.constants.clone(),
-        })
+    /// Chooses from the `available` columns of a file. Columns with rules are
+    /// read behind those that are written, if they are not among them; the
+    /// second part says for each of `expected` where it is read, if its rules
+    /// need it.
+    pub(crate) fn new(
+        file: &FileColumns<'_>,
+        available: &[Available<'_>],
+        transform: &Transform,
+        expected: &[SchemaColumn],
+    ) -> Result<(Self, Vec<Option<usize>>), Error> {
+        let mut reads = Reads::default();
+        let chosen = choose(file, available, transform)?;
+        let mut written: Vec<Origin> = chosen
+            .iter()
+            .map(|column| match column.root {
+                Some(root) => Origin::Read(reads.place(root)),
+                None => Origin::Null(column.name.to_owned()),
+            })
+            .collect();
+        written.extend(transform.constants.iter().cloned().map(Origin::Constant));
+        let ruled = expected.iter().map(|column| {
+            let root = match column.has_rules() {
+                true => file.find(&column.name)?,
+                false => None,
+            };
+            Ok(root.map(|root| reads.place(root)))
+        });
+        let ruled = ruled.collect::<Result<_, Error>>()?;
+
+        let roots = reads.roots;
+        let as_read = (0..roots.len()).map(Origin::Read);
+        let written = (!as_read.eq(written.iter().cloned())).then_some(written);
+        let is_whole = roots.iter().copied().eq(0..file.names().count());
+        let roots = (!is_whole).then_some(roots);
+        Ok((Self { roots, written }, ruled))
     }
 
     /// Leaves out of a file what is not read.
@@ -72,16 +103,26 @@ impl Layout {
             .map_err(|error| Error::bad_input(Place::file(), reason(&error)))
     }
 
-    /// Makes rows of the output from rows of the file.
+    /// Makes rows of the output from rows as they are read.
     pub(crate) fn assemble(&self, read: RecordBatch) -> Result<RecordBatch, ArrowError> {
-        if self.constants.is_empty() {
+        let Some(written) = &self.written else {
             return Ok(read);
-        }
+        };
         let rows = read.num_rows();
-        let mut fields = read.schema().fields().to_vec();
-        let mut columns = read.columns().to_vec();
-        for Constant { name, value } in &self.constants {
-            let (field, column) = repeat(name, value, rows)?;
+        let schema = read.schema();
+        let mut fields = Vec::with_capacity(written.len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(written.len());
+        for origin in written {
+            let (field, column) = match origin {
+                Origin::Read(place) => (
+                    Arc::clone(&schema.fields()[*place]),
+                    Arc::clone(read.column(*place)),
+                ),
+                Origin::Null(name) => named(name, Arc::new(NullArray::new(rows)), true),
+                Origin::Constant(Constant { name, value }) => {
+                    named(name, value.repeat(rows)?, false)
+                }
+            };
             fields.push(field);
             columns.push(column);
         }
@@ -90,76 +131,49 @@ impl Layout {
     }
 }
 
-/// A column of `rows` times the same value.
-fn repeat(name: &str, value: &Value, rows: usize) -> Result<(FieldRef, ArrayRef), ArrowError> {
-    let (data_type, column): (DataType, ArrayRef) = match value {
-        Value::Text(text) => {
-            // A view is a reference: the text itself is held once.
-            let once = StringViewArray::from_iter_values([text]);
-            let views = vec![once.views()[0]; rows];
-            let buffers = once.data_buffers().to_vec();
-            let column = StringViewArray::try_new(views.into(), buffers, None)?;
-            (DataType::Utf8View, Arc::new(column))
-        }
-        Value::Timestamp(micros) => {
-            let column = TimestampMicrosecondArray::from_value(*micros, rows).with_timezone("UTC");
-            let utc = Some("UTC".into());
-            (
-                DataType::Timestamp(TimeUnit::Microsecond, utc),
-                Arc::new(column),
-            )
+fn named(name: &str, column: ArrayRef, nullable: bool) -> (Arc<Field>, ArrayRef) {
+    let field = Field::new(name, column.data_type().clone(), nullable);
+    (Arc::new(field), column)
+}
+
+/// The columns that are written and do not come from the transform itself.
+fn choose<'a>(
+    file: &FileColumns<'_>,
+    available: &[Available<'a>],
+    transform: &Transform,
+) -> Result<Vec<Available<'a>>, Error> {
+    let chosen = match transform.columns.as_slice() {
+        [] => available.to_vec(),
+        names => {
+            let by_name: HashMap<&str, Available<'_>> = available
+                .iter()
+                .map(|column| (column.name, *column))
+                .collect();
+            let find = |name: &String| {
+                // Says so if the name is ambiguous.
+                file.find(name)?;
+                let column = by_name.get(name.as_str()).copied();
+                column.ok_or_else(|| lacks(available, name))
+            };
+            names.iter().map(find).collect::<Result<_, Error>>()?
         }
     };
-    Ok((Arc::new(Field::new(name, data_type, false)), column))
+    let mut names = HashSet::new();
+    if transform.columns.is_empty() {
+        names.extend(chosen.iter().map(|column| column.name));
+    }
+    let constants = transform.constants.iter().map(|constant| &constant.name);
+    for name in transform.columns.iter().chain(constants) {
+        if !names.insert(name) {
+            let problem = "two columns of the output would have this name";
+            return Err(Error::schema_mismatch(Place::column(name), problem));
+        }
+    }
+    Ok(chosen)
 }
 
-/// The top-level columns of a file by name.
-struct FileColumns<'a> {
-    schema: &'a SchemaDescriptor,
-    /// `None` for a name that occurs twice.
-    by_name: HashMap<&'a str, Option<usize>>,
-}
-
-impl<'a> FileColumns<'a> {
-    fn new(schema: &'a SchemaDescriptor) -> Self {
-        let mut by_name = HashMap::new();
-        for (root, field) in schema.root_schema().get_fields().iter().enumerate() {
-            by_name
-                .entry(field.name())
-                .and_modify(|index| *index = None)
-                .or_insert(Some(root));
-        }
-        Self { schema, by_name }
-    }
-
-    fn names(&self) -> impl Iterator<Item = &'a str> {
-        let fields = self.schema.root_schema().get_fields();
-        fields.iter().map(|field| field.name())
-    }
-
-    fn get(&self, name: &str) -> Result<usize, Error> {
-        match self.by_name.get(name) {
-            Some(Some(root)) => Ok(*root),
-            Some(None) => Err(Error::unsupported(Place::column(name), TWICE)),
-            None => {
-                let problem = format!("the file has no such column; it has {}", self.list());
-                Err(Error::schema_mismatch(Place::column(name), problem))
-            }
-        }
-    }
-
-    /// The names for a message, as many as one can read.
-    fn list(&self) -> String {
-        let quoted: Vec<String> = self
-            .names()
-            .take(LISTED_NAMES)
-            .map(|name| format!("{name:?}"))
-            .collect();
-        let rest = self.names().count() - quoted.len();
-        match (quoted.as_slice(), rest) {
-            ([], _) => "none".to_owned(),
-            (_, 0) => quoted.join(", "),
-            _ => format!("{} and {rest} more", quoted.join(", ")),
-        }
-    }
+fn lacks(available: &[Available<'_>], name: &str) -> Error {
+    let names = list(available.iter().map(|column| column.name));
+    let problem = format!("there is no such column to write; there are {names}");
+    Error::schema_mismatch(Place::column(name), problem)
 }

@@ -4,9 +4,13 @@
 //! what each column of the output is made of. What it leaves out is neither
 //! fetched nor decoded nor counted in memory, see [`select`].
 
+mod constant;
+mod file;
 mod layout;
 mod select;
 
+pub(crate) use constant::repeat_text;
+pub(crate) use file::{FileColumns, list};
 pub(crate) use layout::Layout;
 
 /// Which columns are written, and which are added.
@@ -27,7 +31,7 @@ pub(crate) use layout::Layout;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transform {
     /// Names of top-level columns, written in this order. Empty: all columns in
-    /// the order of the file. A name that the file lacks is
+    /// the order of the file. A name that neither the file nor the schema has is
     /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch).
     pub columns: Vec<String>,
     /// Columns that have the same value in every row; they are written last. A

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use etl_engine::{Budget, Conversion, Encoder, Error, Options, Summary};
+use etl_engine::{Budget, Conversion, Encoder, Error, Options, Outputs, Summary};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::data_type::{
@@ -31,6 +31,14 @@ pub(crate) const BUDGET: Budget = Budget {
     threads: 2,
 };
 
+/// What a conversion has given to its sinks, and says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Converted {
+    pub(crate) rows: Vec<u8>,
+    pub(crate) rejected: Vec<u8>,
+    pub(crate) summary: Summary,
+}
+
 /// Converts with both encoders, which have to agree on every byte, on the
 /// summary and on the error; returns what both say.
 pub(crate) fn convert_with(
@@ -38,6 +46,16 @@ pub(crate) fn convert_with(
     options: &Options,
     budget: &Budget,
 ) -> Result<(Vec<u8>, Summary), Error> {
+    let converted = convert_and_reject(file, options, budget)?;
+    Ok((converted.rows, converted.summary))
+}
+
+/// As [`convert_with`], with the lines of rejected rows.
+pub(crate) fn convert_and_reject(
+    file: impl Into<Bytes>,
+    options: &Options,
+    budget: &Budget,
+) -> Result<Converted, Error> {
     let file = file.into();
     let by = |encoder| {
         let options = Options {
@@ -49,8 +67,13 @@ pub(crate) fn convert_with(
     let (columnar, reference) = (by(Encoder::Columnar), by(Encoder::Reference));
     match (&columnar, &reference) {
         (Ok(ours), Ok(theirs)) => {
-            assert!(ours.0 == theirs.0, "{}", difference(&ours.0, &theirs.0));
-            assert_eq!(ours.1, theirs.1);
+            for (ours, theirs) in [
+                (&ours.rows, &theirs.rows),
+                (&ours.rejected, &theirs.rejected),
+            ] {
+                assert!(ours == theirs, "{}", difference(ours, theirs));
+            }
+            assert_eq!(ours.summary, theirs.summary);
         }
         (Err(ours), Err(theirs)) => assert_eq!(ours.to_string(), theirs.to_string()),
         (ours, theirs) => panic!("columnar: {ours:?}, reference: {theirs:?}"),
@@ -58,20 +81,23 @@ pub(crate) fn convert_with(
     columnar
 }
 
-fn convert_once(
-    file: Bytes,
-    options: &Options,
-    budget: &Budget,
-) -> Result<(Vec<u8>, Summary), Error> {
+fn convert_once(file: Bytes, options: &Options, budget: &Budget) -> Result<Converted, Error> {
     let conversion = Conversion::open(Arc::new(file), options, budget)?;
-    let mut output = Vec::new();
-    let summary = conversion.convert(&mut output)?;
+    let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+    let summary = conversion.convert(Outputs {
+        rows: &mut rows,
+        rejected: Some(&mut rejected),
+    })?;
     assert_eq!(
         summary.bytes,
-        output.len() as u64,
+        rows.len() as u64,
         "the summary counts what the sink got"
     );
-    Ok((output, summary))
+    Ok(Converted {
+        rows,
+        rejected,
+        summary,
+    })
 }
 
 /// The surroundings of the first byte that differs.
