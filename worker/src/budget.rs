@@ -21,9 +21,17 @@ const COMMITTED_BYTES: u64 = 2048;
 /// How often the commit holds the texts of an object.
 const COMMITTED_TEXTS: u64 = 6;
 
-/// What the writer of a large output holds: parts in flight, one being filled,
-/// and the chunks in the channel.
-const WRITER_BYTES: u64 = 56 * MIB;
+/// What the writer of a large output holds at least besides parts in flight: one
+/// being filled, and the chunks in the channel.
+const FILLING_BYTES: u64 = 18 * MIB;
+
+/// Fewest and most bytes of parts in flight for a large output: two parts, so that
+/// one is on its way while another waits for its answer, and sixteen. A connection
+/// carries 85 MB/s, and a part of 16 MiB keeps it busy for two thirds of the time.
+const PARTS_BYTES: std::ops::RangeInclusive<u64> = 32 * MIB..=256 * MIB;
+
+/// The least that the writer of a large output holds.
+const WRITER_BYTES: u64 = FILLING_BYTES + *PARTS_BYTES.start();
 
 /// Most large outputs written at once: more overlap nothing that these do not.
 const MAX_CONVERSIONS: u64 = 4;
@@ -70,7 +78,8 @@ impl Budget {
         let by_memory = limit_bytes / 4 / WRITER_BYTES;
         let conversions = (cpus as u64 * 2).min(by_memory).clamp(1, MAX_CONVERSIONS);
         let objects = (limit_bytes / 16 / WAITING_BYTES).clamp(*OBJECTS.start(), *OBJECTS.end());
-        let reserved = BASE_BYTES + conversions * WRITER_BYTES + objects * WAITING_BYTES;
+        let writers = conversions * (FILLING_BYTES + parts_bytes(limit_bytes, conversions));
+        let reserved = BASE_BYTES + writers + objects * WAITING_BYTES;
         // A tiny limit still gets a share, so that the refusal can name it.
         let engine_bytes = limit_bytes
             .saturating_sub(reserved)
@@ -123,6 +132,12 @@ impl Budget {
         }
     }
 
+    /// Bytes of parts in flight for one large output.
+    pub(crate) fn part_bytes(self) -> usize {
+        let bytes = parts_bytes(self.limit_bytes, self.conversions as u64);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// What a conversion of an object of this size may use without asking for
     /// more.
     pub(crate) fn first_ask(self, object_bytes: u64) -> u64 {
@@ -144,6 +159,13 @@ impl Budget {
         let all = (self.engine_bytes / MIB).clamp(1, u64::from(u32::MAX >> 4));
         u32::try_from((bytes / MIB).clamp(1, all)).unwrap_or(1)
     }
+}
+
+/// A third of the memory is for outputs on their way: the rest of a conversion
+/// needs less than the line.
+fn parts_bytes(limit_bytes: u64, conversions: u64) -> u64 {
+    let share = (limit_bytes / 3 / conversions).saturating_sub(FILLING_BYTES);
+    share.clamp(*PARTS_BYTES.start(), *PARTS_BYTES.end())
 }
 
 /// What a container is promised does not depend on how busy its node is: only
@@ -227,7 +249,8 @@ mod tests {
     fn a_budget_leaves_room_for_everything_else() {
         for (limit, cpus) in [(192 * MIB, 1), (512 * MIB, 2), (8192 * MIB, 16)] {
             let budget = Budget::new(limit, cpus);
-            let writers = budget.conversions as u64 * WRITER_BYTES;
+            let writer = FILLING_BYTES + budget.part_bytes() as u64;
+            let writers = budget.conversions as u64 * writer;
             let waiting = budget.objects as u64 * WAITING_BYTES;
             assert!(
                 budget.engine_bytes + writers + waiting + BASE_BYTES <= limit,

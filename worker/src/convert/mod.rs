@@ -49,6 +49,8 @@ pub struct Converter {
     tally: Tally,
     /// One for each large output that is written at a time.
     slots: Arc<Semaphore>,
+    /// Bytes of parts on their way that go with a slot.
+    part_bytes: usize,
     started: Timestamp,
 }
 
@@ -70,6 +72,7 @@ impl Converter {
             output,
             tally,
             slots: Arc::new(Semaphore::new(budget.conversions)),
+            part_bytes: budget.part_bytes(),
             started: Timestamp::now(),
         }
     }
@@ -135,7 +138,7 @@ impl Converter {
             output: _output,
         } = opened;
         let converting = tokio::task::spawn_blocking(|| channel::run(conversion, sink, memory));
-        let slot = Slot::new(Arc::clone(&self.slots));
+        let slot = Slot::new(Arc::clone(&self.slots), self.part_bytes);
         let (converted, written) = tokio::join!(converting, target.receive(look, chunks, &slot));
         let converted = converted.map_err(Error::panicked)?;
         match (converted, written) {

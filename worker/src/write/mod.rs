@@ -4,6 +4,8 @@
 //! request seemed to say only decides whether to look again. An upload that
 //! loses, or is interrupted, is aborted.
 
+mod flights;
+mod inlet;
 mod parts;
 mod receive;
 mod slot;

@@ -14,9 +14,6 @@ const PARTS_PER_SIZE: u32 = 1000;
 /// Largest part in bytes.
 const MAX_PART_BYTES: usize = 512 << 20;
 
-/// Bytes in flight that are aimed at: what the first parts need in parallel.
-const IN_FLIGHT_BYTES: usize = 2 * FIRST_PART_BYTES;
-
 /// Size of part `number` (from 1) in bytes: small at first, so that little
 /// memory is needed, and growing, so that 10,000 parts reach 3 TiB. The sizes
 /// depend on the number alone, so that two attempts make the same parts.
@@ -25,11 +22,6 @@ pub(super) fn part_bytes(number: u32) -> usize {
     FIRST_PART_BYTES
         .saturating_mul(1 << doublings.min(16))
         .min(MAX_PART_BYTES)
-}
-
-/// How many parts of a size are uploaded at once.
-pub(super) fn in_flight(part_bytes: usize) -> usize {
-    (IN_FLIGHT_BYTES / part_bytes).max(1)
 }
 
 #[cfg(test)]
@@ -46,11 +38,5 @@ mod tests {
             .map(|number| part_bytes(number) as u64)
             .sum();
         assert!(total > 5 << 39, "{total}");
-    }
-
-    #[test]
-    fn large_parts_go_one_by_one() {
-        assert_eq!(in_flight(part_bytes(1)), 2);
-        assert_eq!(in_flight(MAX_PART_BYTES), 1);
     }
 }

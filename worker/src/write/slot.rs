@@ -12,16 +12,24 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub struct Slot {
     slots: Arc<Semaphore>,
+    part_bytes: usize,
     taken: OnceCell<Option<OwnedSemaphorePermit>>,
 }
 
 impl Slot {
-    /// One of `slots`, not taken yet.
-    pub fn new(slots: Arc<Semaphore>) -> Self {
+    /// One of `slots`, not taken yet. It stands for `part_bytes` of parts on
+    /// their way, and one more being filled.
+    pub fn new(slots: Arc<Semaphore>, part_bytes: usize) -> Self {
         Slot {
             slots,
+            part_bytes,
             taken: OnceCell::new(),
         }
+    }
+
+    /// Bytes of parts that may be on their way at once.
+    pub(super) fn part_bytes(&self) -> usize {
+        self.part_bytes
     }
 
     /// Waits until the slot is taken.
@@ -42,7 +50,7 @@ mod tests {
     #[tokio::test]
     async fn a_slot_is_taken_once_and_given_back() {
         let slots = Arc::new(Semaphore::new(1));
-        let slot = Slot::new(Arc::clone(&slots));
+        let slot = Slot::new(Arc::clone(&slots), 1);
         assert_eq!(slots.available_permits(), 1);
         tokio::join!(slot.take(), slot.take());
         assert_eq!(slots.available_permits(), 0);

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod reads;
+mod runs;
 mod writes;
 
 use std::sync::Arc;
@@ -26,6 +27,10 @@ fn server() -> Server {
 
 /// The adapter as the product sets it up.
 fn store(server: &Server) -> Arc<dyn Store> {
+    store_below(server, "")
+}
+
+fn store_below(server: &Server, prefix: &str) -> Arc<dyn Store> {
     let credentials = Credentials::new("key", "secret", None, None, "test");
     let storage = Storage {
         endpoint_url: Some(server.endpoint()),
@@ -33,7 +38,12 @@ fn store(server: &Server) -> Arc<dyn Store> {
         ..Storage::default()
     };
     let credentials = SharedCredentialsProvider::new(credentials);
-    Arc::new(S3Store::with_credentials(credentials, BUCKET, "", &storage))
+    Arc::new(S3Store::with_credentials(
+        credentials,
+        BUCKET,
+        prefix,
+        &storage,
+    ))
 }
 
 /// Runs a case for each of `cases`, all at once: most of them wait.
