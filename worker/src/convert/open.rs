@@ -166,7 +166,10 @@ impl Opener {
 /// time.
 pub(super) fn is_verdict(kind: ErrorKind) -> bool {
     match kind {
-        ErrorKind::BadInput | ErrorKind::Unsupported | ErrorKind::SchemaMismatch => true,
+        ErrorKind::BadInput
+        | ErrorKind::Unsupported
+        | ErrorKind::SchemaMismatch
+        | ErrorKind::InvalidRecords => true,
         // More memory, or another store, may end it otherwise.
         ErrorKind::NotEnoughMemory | ErrorKind::Read | ErrorKind::Sink | ErrorKind::Internal => {
             false
