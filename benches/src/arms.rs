@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::arm::Compression;
+use crate::arm::{Compression, local};
 use crate::place::repository;
 
 const REQUIREMENTS: &str = include_str!("../rivals/requirements.txt");
@@ -73,6 +73,15 @@ pub(crate) const ARMS: &[Arm] = &[
         role: Role::OursToo,
         compressions: PLAIN,
         discards: true,
+    },
+    Arm {
+        name: "local",
+        title: "kubectl etl run",
+        program: Program::Own("local"),
+        settings: "the whole product on one machine: two processes, plan, conversion, commit, ledger; wall time from the start of the first process",
+        role: Role::OursToo,
+        compressions: PLAIN,
+        discards: false,
     },
     Arm {
         name: "polars",
@@ -141,6 +150,15 @@ impl Arm {
     /// Whether the installed rivals are needed.
     pub(crate) fn is_python(&self) -> bool {
         matches!(self.program, Program::Python(_))
+    }
+
+    /// What an arm needs and this machine lacks.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        match self.name {
+            "spark" if !has_java() => Some("java (Debian: apt-get install default-jre-headless)"),
+            "local" if local::program().is_none() => Some("kubectl-etl and etl-worker beside it"),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -233,8 +251,7 @@ impl Rivals {
     }
 }
 
-/// Whether there is a Java for Spark.
-pub(crate) fn has_java() -> bool {
+fn has_java() -> bool {
     let mut java = Command::new("java");
     java.arg("-version").stderr(Stdio::null());
     java.status().is_ok_and(|status| status.success())

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use clap::Args;
 
 use crate::arm::Compression;
-use crate::arms::{ARMS, Arm, Rivals, Role, has_java};
+use crate::arms::{ARMS, Arm, Rivals, Role};
 use crate::data::{SHAPES, Shape};
 use crate::machine::Machine;
 use crate::measure::measured;
@@ -71,10 +71,20 @@ impl Options {
             ensure!(known, "there is no arm {name}");
         }
         let asked = |arm: &&Arm| match &self.rivals {
-            None => arm.name != "spark" || has_java_or_says_so(),
+            None => true,
             Some(names) => arm.role == Role::Ours || names.iter().any(|name| name == arm.name),
         };
-        Ok(ARMS.iter().filter(asked).collect())
+        let able = |arm: &&Arm| {
+            let lacks = arm.lacks();
+            if let Some(lacks) = lacks {
+                eprintln!(
+                    "bench: {} does not take part: there is no {lacks}",
+                    arm.title
+                );
+            }
+            lacks.is_none()
+        };
+        Ok(ARMS.iter().filter(asked).filter(able).collect())
     }
 
     fn out(&self, cache: &Path) -> PathBuf {
@@ -84,16 +94,6 @@ impl Options {
             None => repository().join("docs/benchmarks"),
         }
     }
-}
-
-fn has_java_or_says_so() -> bool {
-    let found = has_java();
-    if !found {
-        eprintln!(
-            "bench: there is no java: Spark does not take part (Debian: apt-get install default-jre-headless)"
-        );
-    }
-    found
 }
 
 /// Measures, writes the report and prints its summary.

@@ -30,16 +30,22 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(task: &Task) -> Result<()> {
-    let (name, options) = match task {
-        Task::Engine(options) => ("engine", options),
-        Task::Report(options) => ("report", options),
+    let (name, options, packages): (_, _, &[&str]) = match task {
+        // The programs of a local run are measured too.
+        Task::Engine(options) => (
+            "engine",
+            options,
+            &["etl-bench", "kubectl-etl", "etl-worker"],
+        ),
+        Task::Report(options) => ("report", options, &["etl-bench"]),
     };
     let profile = &options.profile;
-    step(
-        cargo()
-            .args(["build", "--locked", "--package", "etl-bench"])
-            .args(["--profile", profile]),
-    )?;
+    let mut build = cargo();
+    build.args(["build", "--locked", "--profile", profile]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    step(&mut build)?;
     let mut bench = Command::new(target().join(profile).join("etl-bench"));
     bench.arg(name);
     if name == "engine" {

@@ -63,7 +63,7 @@ fn convert_file(input: &Path, output: &PathBuf, task: &Task, budget: &Budget) ->
 fn options(task: &Task) -> Options {
     let nulls = match task.encoder {
         Encoder::EtlDefault => Nulls::Omit,
-        Encoder::Etl | Encoder::ArrowJson => Nulls::Explicit,
+        Encoder::Etl | Encoder::Local | Encoder::ArrowJson => Nulls::Explicit,
     };
     let json = JsonOptions {
         nulls,

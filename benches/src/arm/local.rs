@@ -1,0 +1,68 @@
+//! The product as a user runs it on one machine: `kubectl etl run`, with its
+//! worker process, its commit protocol and its ledger.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+
+use super::{Compression, Task};
+
+/// Where `kubectl-etl` is, if it was built, with its worker beside it.
+pub(crate) fn program() -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    let programs = ["kubectl-etl", "etl-worker"].map(|name| own.with_file_name(name));
+    let [program, worker] = programs;
+    (program.is_file() && worker.is_file()).then_some(program)
+}
+
+pub(super) fn convert(task: &Task) -> Result<()> {
+    let program = program().context("kubectl-etl and etl-worker are not beside this program")?;
+    let ledger = tempfile::NamedTempFile::new()?;
+    let mut child = Command::new(program)
+        .args(["run", "-f", "-", "--output", "json", "--ledger"])
+        .arg(ledger.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("no pipe")?;
+    stdin.write_all(manifest(task)?.as_bytes())?;
+    drop(stdin);
+    let status = child.wait()?;
+    ensure!(status.success(), "kubectl-etl ended with {status}");
+    Ok(())
+}
+
+/// An EtlJob, as JSON.
+fn manifest(task: &Task) -> Result<String> {
+    let compression = match task.compression {
+        Compression::None => "None",
+        Compression::Gzip => "Gzip",
+        Compression::Zstd => "Zstd",
+    };
+    let manifest = json!({
+        "apiVersion": "etl-operator.io/v1alpha1",
+        "kind": "EtlJob",
+        "metadata": {"name": "bench"},
+        "spec": {
+            "source": {"uri": uri(&task.input, task.input.is_dir())?},
+            "output": {
+                "uri": uri(&task.output, true)?,
+                "compression": compression,
+                "json": {"nulls": "Explicit"},
+            },
+        },
+    });
+    Ok(manifest.to_string())
+}
+
+fn uri(path: &Path, is_folder: bool) -> Result<String> {
+    let slash = if is_folder { "/" } else { "" };
+    match path.to_str() {
+        Some(path) if path.starts_with('/') => Ok(format!("file://{path}{slash}")),
+        _ => bail!("{} is no absolute path in UTF-8", path.display()),
+    }
+}
