@@ -180,8 +180,8 @@ impl Arm {
         Ok(command)
     }
 
-    /// The command that starts the engine and converts nothing; none where
-    /// starting is no more than being a process.
+    /// The command that starts the engine and converts nothing; none for those
+    /// whose start is so short that it can as well be measured with a conversion.
     pub(crate) fn start(&self, rivals: &Rivals) -> Result<Option<Command>> {
         if !self.is_python() {
             return Ok(None);

@@ -13,6 +13,7 @@ use crate::data::{SHAPES, Shape};
 use crate::machine::Machine;
 use crate::measure::measured;
 use crate::place::{self, Room, repository, size};
+use crate::remote;
 use crate::report;
 use crate::results::{Case, Check, Failure, Input, Results, Run, Sink, Start};
 use crate::rows::{Meaning, Rows};
@@ -20,6 +21,11 @@ use crate::scaling;
 
 /// Shapes whose compressed output is measured too.
 const COMPRESSED: &[&str] = &["mixed", "events", "numbers", "text"];
+/// The shape whose compressed output is measured with rivals as well: some of
+/// them need a minute.
+const COMPRESSED_RIVALS: &str = "mixed";
+/// The shape that is also read from and written to a distant S3.
+const REMOTE: &str = "mixed";
 /// Rounds of what takes long and varies little.
 const FEW_ROUNDS: usize = 3;
 
@@ -70,10 +76,7 @@ impl Options {
             let known = ARMS.iter().any(|arm| arm.name == name);
             ensure!(known, "there is no arm {name}");
         }
-        let asked = |arm: &&Arm| match &self.rivals {
-            None => true,
-            Some(names) => arm.role == Role::Ours || names.iter().any(|name| name == arm.name),
-        };
+        let asked = |arm: &&Arm| arm.role == Role::Ours || self.measures(arm.name);
         let able = |arm: &&Arm| {
             let lacks = arm.lacks();
             if let Some(lacks) = lacks {
@@ -85,6 +88,11 @@ impl Options {
             lacks.is_none()
         };
         Ok(ARMS.iter().filter(asked).filter(able).collect())
+    }
+
+    fn measures(&self, arm: &str) -> bool {
+        let rivals = self.rivals.as_ref();
+        rivals.is_none_or(|names| names.iter().any(|name| name == arm))
     }
 
     fn out(&self, cache: &Path) -> PathBuf {
@@ -118,6 +126,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         failures: Vec::new(),
         runs: Vec::new(),
         points: Vec::new(),
+        remotes: Vec::new(),
     };
     let mut race = Race {
         arms,
@@ -125,11 +134,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         room: Room::new()?,
         results,
     };
-    race.starts()?;
+    race.starts(&cache)?;
     for shape in &shapes {
         race.shape(shape, &cache)?;
         // Whatever happens later, this much is kept.
         fs::write(cache.join("last.json"), serde_json::to_vec(&race.results)?)?;
+    }
+    if options.measures("local")
+        && let Some(shape) = shapes.iter().find(|shape| shape.name == REMOTE)
+    {
+        remote::measure(shape, &cache, &race.room, &mut race.results)?;
     }
     if !options.no_scaling {
         scaling::measure(&cache, &race.room, &mut race.results)?;
@@ -166,15 +180,22 @@ struct Truth {
 }
 
 impl Race {
-    fn starts(&mut self) -> Result<()> {
+    fn starts(&mut self, cache: &Path) -> Result<()> {
+        let small = Shape::of_columns(10, 1_000).input(cache)?;
+        let threads = self.results.threads;
         for arm in self.arms.clone() {
-            let Some(command) = arm.start(&self.rivals)? else {
-                continue;
-            };
             let mut starts = Vec::new();
             // The first one also reads the programs from the disk.
             for _ in 0..self.results.rounds.min(FEW_ROUNDS) + 1 {
-                starts.push(measured(&command, self.results.threads)?);
+                let output = self.room.file("output.json")?;
+                let command = match arm.start(&self.rivals)? {
+                    Some(command) => command,
+                    None => {
+                        let plain = Compression::None;
+                        arm.command(&self.rivals, &small, &output, threads, plain)?
+                    }
+                };
+                starts.push(measured(&command, threads)?);
             }
             starts.sort_by(|a, b| a.wall_seconds.total_cmp(&b.wall_seconds));
             self.results.starts.push(Start {
@@ -329,7 +350,8 @@ fn takes_part(arm: &Arm, case: &Case) -> bool {
     can && reaches
         && match arm.role {
             // One thread and compression: only for the pipeline that has no more.
-            Role::Ours | Role::Rival => plain || case.threads > 1,
+            Role::Ours => plain || case.threads > 1,
+            Role::Rival => plain || (case.threads > 1 && case.shape == COMPRESSED_RIVALS),
             Role::OursToo => case.threads > 1,
             // It has one thread whatever it gets; into memory it is checked.
             Role::Stock => case.threads == 1 || (plain && case.sink == Sink::Tmpfs),
@@ -340,7 +362,7 @@ fn takes_part(arm: &Arm, case: &Case) -> bool {
 fn rounds_of(arm: &Arm, case: &Case) -> usize {
     match (arm.role, case.compression, case.threads) {
         (Role::Ancestor, _, _) => 1,
-        (Role::Stock, Compression::Gzip | Compression::Zstd, _) => 1,
+        (Role::Stock | Role::Rival, Compression::Gzip | Compression::Zstd, _) => 1,
         (_, Compression::Gzip | Compression::Zstd, _) | (_, _, 1) => FEW_ROUNDS,
         _ => usize::MAX,
     }

@@ -10,6 +10,7 @@ mod engine;
 mod machine;
 mod measure;
 mod place;
+mod remote;
 mod report;
 mod results;
 mod rows;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 /// A file system in memory: what a disk costs is not what is measured.
 const MEMORY: &str = "/dev/shm";
+const PREFIX: &str = "etl-bench-";
 const DEVICE: &str = "/dev/null";
 
 /// The root folder of the sources that this program was built from.
@@ -36,8 +37,9 @@ pub(crate) struct Room(TempDir);
 
 impl Room {
     pub(crate) fn new() -> Result<Self> {
+        sweep()?;
         let folder = tempfile::Builder::new()
-            .prefix("etl-bench-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(MEMORY)
             .with_context(|| format!("cannot make a folder in {MEMORY}"))?;
         Ok(Self(folder))
@@ -88,6 +90,22 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// Removes the rooms of programs that were ended: they hold gigabytes of memory.
+fn sweep() -> Result<()> {
+    for entry in fs::read_dir(MEMORY)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            continue;
+        };
+        let process = rest.split('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(process).exists() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of a file, or of all files below a folder that are not hidden.

@@ -8,6 +8,7 @@ use crate::arm::Compression;
 use crate::arms::Arm;
 use crate::machine::Machine;
 use crate::measure::Measured;
+use crate::remote::Remote;
 use crate::rows::Meaning;
 
 /// Where an output goes.
@@ -118,6 +119,7 @@ pub(crate) struct Results {
     pub(crate) failures: Vec<Failure>,
     pub(crate) runs: Vec<Run>,
     pub(crate) points: Vec<Point>,
+    pub(crate) remotes: Vec<Remote>,
 }
 
 impl Run {

@@ -11,6 +11,9 @@ use serde_json::json;
 
 use super::{Compression, Task};
 
+/// What a worker has by default.
+const MEMORY: &str = "256Mi";
+
 /// Where `kubectl-etl` is, if it was built, with its worker beside it.
 pub(crate) fn program() -> Option<PathBuf> {
     let own = env::current_exe().ok()?;
@@ -28,17 +31,19 @@ pub(super) fn convert(task: &Task) -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()?;
+    let source = uri(&task.input, task.input.is_dir())?;
+    let manifest = manifest(&source, &uri(&task.output, true)?, task.compression);
     let mut stdin = child.stdin.take().context("no pipe")?;
-    stdin.write_all(manifest(task)?.as_bytes())?;
+    stdin.write_all(manifest.as_bytes())?;
     drop(stdin);
     let status = child.wait()?;
     ensure!(status.success(), "kubectl-etl ended with {status}");
     Ok(())
 }
 
-/// An EtlJob, as JSON.
-fn manifest(task: &Task) -> Result<String> {
-    let compression = match task.compression {
+/// An EtlJob that writes null fields, as JSON.
+pub(crate) fn manifest(source: &str, output: &str, compression: Compression) -> String {
+    let compression = match compression {
         Compression::None => "None",
         Compression::Gzip => "Gzip",
         Compression::Zstd => "Zstd",
@@ -48,15 +53,16 @@ fn manifest(task: &Task) -> Result<String> {
         "kind": "EtlJob",
         "metadata": {"name": "bench"},
         "spec": {
-            "source": {"uri": uri(&task.input, task.input.is_dir())?},
+            "source": {"uri": source},
             "output": {
-                "uri": uri(&task.output, true)?,
+                "uri": output,
                 "compression": compression,
                 "json": {"nulls": "Explicit"},
             },
+            "worker": {"resources": {"limits": {"memory": MEMORY}}},
         },
     });
-    Ok(manifest.to_string())
+    manifest.to_string()
 }
 
 fn uri(path: &Path, is_folder: bool) -> Result<String> {

@@ -3,6 +3,7 @@
 
 mod page;
 mod plot;
+mod remote;
 mod shape;
 mod standing;
 mod table;

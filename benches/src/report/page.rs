@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::plot::Plot;
+use super::remote;
 use super::shape::{self, speed};
 use super::standing::{Loss, OURS, fastest_rival, losses, thriftiest_rival};
 use super::table::{NONE, Table, megabytes, ratio, times};
@@ -26,6 +27,7 @@ pub(super) fn page(results: &Results, plots: &[&Plot]) -> String {
     for input in &results.inputs {
         page += &shape::section(results, input);
     }
+    page += &remote::section(results);
     page += &starts(results);
     page += &scaling(plots);
     page += &method(results);
@@ -240,14 +242,15 @@ fn starts(results: &Results) -> String {
         let measured = &start.measured;
         table.row(&[
             title(&start.arm).to_owned(),
-            format!("{:.2}", measured.wall_seconds),
-            format!("{:.2}", measured.cpu_seconds),
+            format!("{:.3}", measured.wall_seconds),
+            format!("{:.3}", measured.cpu_seconds),
             megabytes(Some(measured.peak_rss_bytes)),
         ]);
     }
     let mut text = format!(
         "## Start\n\nStarting and ending a process that has loaded the engine and converts \
-         nothing. No figure above has it, except memory.\n\n{}",
+         nothing; those in Rust convert a file of 100 rows. No figure above has it, except \
+         memory and what is said to be from the start of a process.\n\n{}",
         table.finish()
     );
     let cold = results.runs.iter().filter_map(|run| {

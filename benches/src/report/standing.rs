@@ -109,3 +109,73 @@ fn figures(results: &Results, arm: &str, case: &Case) -> [(&'static str, Option<
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Check, Sink};
+    use crate::rows::Meaning;
+
+    /// Runs of one second by default, of one megabyte.
+    fn results(seconds: &[(&str, f64)]) -> Results {
+        let runs = seconds.iter().map(|(arm, wall_seconds)| {
+            serde_json::json!({
+                "arm": arm,
+                "case": {"shape": "mixed", "sink": "tmpfs", "threads": 2, "compression": "none"},
+                "measured": {
+                    "answer": {"version": "1"},
+                    "wall_seconds": wall_seconds,
+                    "cpu_seconds": 1.0,
+                    "peak_rss_bytes": 1_000_000,
+                },
+                "output_bytes": 1_000_000,
+            })
+        });
+        let machine = serde_json::json!({
+            "date": "2026-01-01", "processor": "", "vectors": [], "processors": 2,
+            "memory_bytes": 0, "kernel": "", "rustc": "", "java": null, "build": "",
+        });
+        serde_json::from_value(serde_json::json!({
+            "machine": machine, "quick": false, "rounds": 1, "threads": 2, "inputs": [],
+            "starts": [], "checks": [], "failures": [], "runs": runs.collect::<Vec<_>>(),
+            "points": [], "remotes": [],
+        }))
+        .unwrap()
+    }
+
+    fn case(results: &Results) -> Case {
+        results.case("mixed", Sink::Tmpfs, 2)
+    }
+
+    #[test]
+    fn a_rival_that_writes_other_rows_is_never_the_fastest() {
+        let mut results = results(&[("etl", 1.0), ("polars", 2.0), ("duckdb", 3.0)]);
+        let case = case(&results);
+        let fastest = |results: &Results| fastest_rival(results, &case).unwrap().arm.name;
+        assert_eq!(fastest(&results), "polars");
+        results.checks.push(Check {
+            arm: "polars".into(),
+            shape: "mixed".into(),
+            meaning: Meaning::Differs,
+        });
+        assert_eq!(fastest(&results), "duckdb");
+    }
+
+    #[test]
+    fn the_stock_parts_and_the_ancestor_are_no_rivals() {
+        let results = results(&[("etl", 3.0), ("arrow-json", 1.0), ("spark", 1.0)]);
+        assert!(fastest_rival(&results, &case(&results)).is_none());
+    }
+
+    #[test]
+    fn every_lost_figure_is_told_by_how_much() {
+        let results = results(&[("etl", 3.0), ("polars", 2.0), ("arrow-json", 2.95)]);
+        let losses = losses(&results);
+        let told: Vec<_> = losses
+            .iter()
+            .map(|loss| (loss.arm.name, loss.what))
+            .collect();
+        assert_eq!(told, [("polars", "wall time")]);
+        assert!((losses[0].factor - 1.5).abs() < 1e-9);
+    }
+}
