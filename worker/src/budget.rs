@@ -33,6 +33,9 @@ const PARTS_BYTES: std::ops::RangeInclusive<u64> = 32 * MIB..=256 * MIB;
 /// The least that the writer of a large output holds.
 const WRITER_BYTES: u64 = FILLING_BYTES + *PARTS_BYTES.start();
 
+/// The same for rows that are left out and kept.
+const QUARANTINE_BYTES: u64 = 16 * MIB;
+
 /// Most large outputs written at once: more overlap nothing that these do not.
 const MAX_CONVERSIONS: u64 = 4;
 
@@ -136,6 +139,17 @@ impl Budget {
     pub(crate) fn part_bytes(self) -> usize {
         let bytes = parts_bytes(self.limit_bytes, self.conversions as u64);
         usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// The budget of conversions that keep the rows which they leave out.
+    #[must_use]
+    pub fn with_quarantine(self) -> Self {
+        let writers = self.conversions as u64 * QUARANTINE_BYTES;
+        let engine_bytes = self.engine_bytes.saturating_sub(writers).max(MIB);
+        Budget {
+            engine_bytes,
+            ..self
+        }
     }
 
     /// What a conversion of an object of this size may use without asking for

@@ -103,6 +103,12 @@ impl InputRecord {
     }
 }
 
+/// Name of what keeps the rows of a task's input `index` that were left out,
+/// below the control prefix.
+pub fn quarantine_name(task: usize, index: usize) -> String {
+    format!("quarantine/{task}/{index}")
+}
+
 /// Name of a task's record below the control prefix.
 pub fn name(task: usize) -> String {
     format!("{FOLDER}{task}")

@@ -20,6 +20,7 @@ use crate::control::{self, Control};
 use crate::convert::Opener;
 use crate::error::Error;
 use crate::gate::{Closer, Gate, Gated};
+use crate::options::ObjectOptions;
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::store::{self, Store};
@@ -68,7 +69,6 @@ impl Worker {
                 "there is no shard {shard} of {shards}"
             )));
         }
-        refuse_unknown(&order)?;
         let uri = |field| move |error| Error::Uri { field, error };
         let source = Location::parse(&order.source.uri).map_err(uri("source.uri"))?;
         let output = Location::parse_folder(&order.output.uri).map_err(uri("output.uri"))?;
@@ -166,7 +166,7 @@ impl Worker {
                     &self.source_name,
                     &*stores.source,
                     &*stores.output,
-                    &self.opener(stores, self.budget),
+                    &self.opener(stores, self.budget)?,
                 )
                 .await?;
                 // Before it is frozen, and before anything is converted.
@@ -203,9 +203,10 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn opener(&self, stores: &Stores, budget: Budget) -> Opener {
+    pub(crate) fn opener(&self, stores: &Stores, budget: Budget) -> Result<Opener, Error> {
+        let options = ObjectOptions::new(&self.order)?;
         let (store, progress) = (Arc::clone(&stores.source), Arc::clone(&self.progress));
-        Opener::new(&self.order, store, budget, progress)
+        Ok(Opener::new(&self.order, options, store, budget, progress))
     }
 
     fn complete(&self, control: Control<'_>, manifest: &Manifest) -> Result<Outcome, Error> {
@@ -234,15 +235,6 @@ impl Worker {
                 })
                 .collect(),
         })
-    }
-}
-
-/// Nothing that an order asks for is passed over in silence.
-fn refuse_unknown(order: &WorkOrder) -> Result<(), Error> {
-    let asked = [("schema", order.schema.is_some())];
-    match asked.into_iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => Err(Error::NotYet { field }),
-        None => Ok(()),
     }
 }
 

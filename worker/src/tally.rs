@@ -34,16 +34,16 @@ pub enum LimitError {
     },
     /// Rows.
     #[error(
-        "{count} rows break the rules of the schema and schema.maxInvalidRecords allows {allowed}: \
-         the last ones are in {uri}"
+        "more rows break the rules of the schema than the {allowed} that schema.maxInvalidRecords \
+         allows: {uri}: {problem}"
     )]
     Records {
-        /// Rows left out, as far as they were counted.
-        count: u64,
         /// The limit.
         allowed: u64,
         /// The object with the last ones.
         uri: String,
+        /// What is known about the last one.
+        problem: String,
     },
 }
 
@@ -117,11 +117,17 @@ impl Tally {
         if counts.records <= self.max_records {
             return Ok(());
         }
-        Err(LimitError::Records {
-            count: counts.records,
+        let problem = format!("{} rows up to and with this object", counts.records);
+        Err(self.too_many_records(uri(), problem))
+    }
+
+    /// What is to be said of an object with one row too many.
+    pub fn too_many_records(&self, uri: String, problem: String) -> LimitError {
+        LimitError::Records {
             allowed: self.max_records,
-            uri: uri(),
-        })
+            uri,
+            problem,
+        }
     }
 
     /// Rows that may still be left out.

@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use crate::commit::recorded;
 use crate::control::Control;
-use crate::convert::Converter;
+use crate::convert::{Converter, Piece, keeps_rejected};
 use crate::error::Error;
 use crate::gate::Stop;
 use crate::plan::{Input, Plan};
@@ -41,7 +41,7 @@ impl Tasks<'_> {
         self.tell_planned(&inputs, &done, &todo);
         let work = &Work {
             tasks: self,
-            converter: self.converter(self.tally(&done).await?),
+            converter: self.converter(self.tally(&done).await?)?,
             unfinished: Unfinished::default(),
         };
         let pieces: Vec<(usize, usize)> = todo
@@ -64,16 +64,20 @@ impl Tasks<'_> {
         outcome
     }
 
-    fn converter(self, tally: Tally) -> Converter {
-        let budget = self.worker.budget.beside(self.plan);
-        Converter::new(
-            self.worker.order.clone(),
+    fn converter(self, tally: Tally) -> Result<Converter, Error> {
+        let order = &self.worker.order;
+        let mut budget = self.worker.budget.beside(self.plan);
+        if keeps_rejected(order) {
+            budget = budget.with_quarantine();
+        }
+        Ok(Converter::new(
+            order.clone(),
             self.plan.engine.clone(),
-            self.worker.opener(self.stores, budget),
+            self.worker.opener(self.stores, budget)?,
             Arc::clone(&self.stores.output),
             budget,
             tally,
-        )
+        ))
     }
 
     fn tell_planned(self, inputs: &[&[Input]], done: &[usize], todo: &[usize]) {
@@ -127,7 +131,14 @@ impl Work<'_> {
             worker, control, ..
         } = self.tasks;
         worker.gate.check().map_err(Error::Stopped)?;
-        let result = self.converter.convert(&inputs[index]).await?;
+        let result = self
+            .converter
+            .convert(Piece {
+                task,
+                index,
+                input: &inputs[index],
+            })
+            .await?;
         worker.progress.finished(1, result.rows_written());
         let Some(results) = self.unfinished.put(task, inputs.len(), index, result) else {
             return Ok(());

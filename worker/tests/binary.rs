@@ -311,13 +311,14 @@ fn the_deadline_ends_a_waiting_worker() {
 }
 
 #[test]
-fn what_this_worker_does_not_know_is_refused_by_name() {
+fn a_schema_that_cannot_be_used_is_refused_by_name() {
     let mut case = Case::of_file(GREEN.0);
-    case.order["schema"] = json!({"columns": []});
+    case.order["schema"] = json!({"columns": [{"name": "fare", "type": "Number", "min": "cheap"}]});
     let (code, report, _) = case.run();
     assert_eq!(code, i32::from(Category::InvalidSpec.exit_code()));
     let Outcome::Failed(failure) = report.outcome else {
         panic!("{report:?}");
     };
-    assert_eq!(failure.message, "this worker does not know schema");
+    let expected = "schema.columns, \"fare\": \"cheap\" is no bound of a Number";
+    assert!(failure.message.starts_with(expected), "{}", failure.message);
 }

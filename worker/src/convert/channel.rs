@@ -1,7 +1,7 @@
-//! The engine's thread, and the channel from it to the writer.
+//! The engine's thread, and the channels from it to the writers.
 
 use bytes::Bytes;
-use etl_engine::{Conversion, Sink, SinkError};
+use etl_engine::{Conversion, Outputs, Sink, SinkError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::write::Message;
@@ -17,6 +17,12 @@ pub(super) struct Rows {
     pub(super) rejected: u64,
 }
 
+/// The engine's ends of the channels.
+pub(super) struct Sinks {
+    pub(super) rows: Channel,
+    pub(super) rejected: Option<Channel>,
+}
+
 /// The two ends of a channel.
 pub(super) fn channel() -> (Channel, mpsc::Receiver<Message>) {
     let (sender, receiver) = mpsc::channel(CHUNKS);
@@ -24,34 +30,39 @@ pub(super) fn channel() -> (Channel, mpsc::Receiver<Message>) {
 }
 
 /// Converts; blocks. Memory is given back as soon as the engine is done with it,
-/// whatever the writer has still to do.
+/// whatever the writers have still to do.
 pub(super) fn run(
     conversion: Conversion,
-    mut sink: Channel,
+    mut sinks: Sinks,
     memory: OwnedSemaphorePermit,
 ) -> Result<Rows, etl_engine::Error> {
-    let rows = convert(conversion, &mut sink)?;
+    let rows = convert(conversion, &mut sinks)?;
     drop(memory);
-    sink.send(Message::End)?;
+    sinks.rows.send(Message::End)?;
+    if let Some(rejected) = &sinks.rejected {
+        rejected.send(Message::End)?;
+    }
     Ok(rows)
 }
 
-fn convert(conversion: Conversion, sink: &mut Channel) -> Result<Rows, etl_engine::Error> {
+fn convert(conversion: Conversion, sinks: &mut Sinks) -> Result<Rows, etl_engine::Error> {
     let read = conversion.rows();
-    let summary = conversion.convert(sink)?;
-    let rows = Rows {
-        read,
-        written: summary.rows,
-        rejected: 0,
-    };
-    if rows.written.checked_add(rows.rejected) != Some(read) {
-        // Without the end mark the writer publishes nothing.
+    let summary = conversion.convert(Outputs {
+        rows: &mut sinks.rows,
+        rejected: sinks.rejected.as_mut().map(|sink| sink as &mut dyn Sink),
+    })?;
+    let (written, rejected) = (summary.rows, summary.rejected);
+    if written.checked_add(rejected) != Some(read) {
+        // Without the end mark the writers publish nothing.
         return Err(etl_engine::Error::Internal(format!(
-            "{} rows were written and {} left out of {read}",
-            rows.written, rows.rejected
+            "{written} rows were written and {rejected} left out of {read}"
         )));
     }
-    Ok(rows)
+    Ok(Rows {
+        read,
+        written,
+        rejected,
+    })
 }
 
 /// The sink side of a channel.

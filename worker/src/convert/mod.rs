@@ -8,7 +8,7 @@ mod open;
 
 use std::sync::Arc;
 
-use etl_contract::{OnInvalidObject, WorkOrder, truncate};
+use etl_contract::{OnExisting, OnInvalidObject, OnInvalidRecord, WorkOrder, truncate};
 use etl_engine::ErrorKind;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -16,15 +16,16 @@ use tokio::sync::Semaphore;
 pub use open::Opener;
 
 use crate::budget::Budget;
+use crate::control;
 use crate::error::Error;
 use crate::identity::Provenance;
 use crate::options;
 use crate::plan::Input;
-use crate::record::{InputRecord, OutputRecord, SkipRecord};
+use crate::record::{self, InputRecord, OutputRecord, QuarantineRecord, SkipRecord};
 use crate::store::{Attributes, Kind, Store};
 use crate::tally::Tally;
-use crate::write::{Look, Slot, Target, WriteError, Written};
-use channel::Rows;
+use crate::write::{Look, PartSizes, Slot, Target, WriteError, Written};
+use channel::{Rows, Sinks};
 use open::Opened;
 
 /// Conversions of one object before a racing writer is given up on.
@@ -79,20 +80,20 @@ impl Converter {
 
     /// Converts one input and leaves its output in the store, or leaves it out,
     /// if the order allows that.
-    pub async fn convert(&self, input: &Input) -> Result<InputRecord, Error> {
-        let record = match self.write(input).await {
+    pub async fn convert(&self, piece: Piece<'_>) -> Result<InputRecord, Error> {
+        let record = match self.write(piece).await {
             Ok(record) => InputRecord::Written(record),
-            Err(error) => InputRecord::Skipped(self.skip(input, error)?),
+            Err(error) => InputRecord::Skipped(self.skip(piece.input, error)?),
         };
         self.tally.add(&record, |key| self.opener.uri(key))?;
         Ok(record)
     }
 
-    async fn write(&self, input: &Input) -> Result<OutputRecord, Error> {
-        let target = self.target(input);
+    async fn write(&self, piece: Piece<'_>) -> Result<OutputRecord, Error> {
+        let targets = self.targets(piece);
         let mut tries = 1;
         loop {
-            match self.convert_once(input, &target).await {
+            match self.convert_once(piece.input, &targets).await {
                 Err(error) if tries < tries_for(&error) => {
                     tracing::warn!(%error, tries, "The object is converted again.");
                     tries += 1;
@@ -102,50 +103,92 @@ impl Converter {
         }
     }
 
-    async fn convert_once(&self, input: &Input, target: &Target) -> Result<OutputRecord, Error> {
-        let uri = self.opener.uri(&input.key);
-        let options = options::engine(&self.order, &uri, self.tally.records_left());
-        let (look, opened) = tokio::join!(target.look(), self.opener.open(input, options));
+    async fn convert_once(&self, input: &Input, targets: &Targets) -> Result<OutputRecord, Error> {
+        let left = self.tally.records_left();
+        let output = &targets.output;
+        let (look, opened) = tokio::join!(output.look(), self.opener.open(input, left));
         // Whose key it is matters more than what was to be written there.
         let look = look?;
-        let (rows, written) = self.stream(uri, target, look, opened?).await?;
+        let uri = self.opener.uri(&input.key);
+        let (rows, written, kept) = self.stream(uri, targets, look, opened?).await?;
         Ok(OutputRecord {
             source: input.key.clone(),
             source_etag: input.etag.clone(),
             key: input.output.clone(),
             etag: written.etag,
             bytes: written.bytes,
-            digest: target.provenance.digest().to_owned(),
+            digest: output.provenance.digest().to_owned(),
             crc64: format!("{:016x}", written.crc64),
             rows_read: rows.read,
             rows_written: rows.written,
             rows_rejected: rows.rejected,
-            quarantine: None,
+            quarantine: targets.quarantine.as_ref().zip(kept).map(|(target, kept)| {
+                QuarantineRecord {
+                    key: target.key.clone(),
+                    bytes: kept.bytes,
+                    crc64: format!("{:016x}", kept.crc64),
+                }
+            }),
         })
     }
 
+    /// Runs the engine and the writers of its outputs until all are done.
     async fn stream(
         &self,
         uri: String,
-        target: &Target,
+        targets: &Targets,
         look: Look,
         opened: Opened,
-    ) -> Result<(Rows, Written), Error> {
-        let (sink, chunks) = channel::channel();
+    ) -> Result<(Rows, Written, Option<Written>), Error> {
         let Opened {
             conversion,
             memory,
             output: _output,
         } = opened;
-        let converting = tokio::task::spawn_blocking(|| channel::run(conversion, sink, memory));
+        let (rows, row_chunks) = channel::channel();
+        let (rejected, rejected_chunks) =
+            targets.quarantine.is_some().then(channel::channel).unzip();
+        let sinks = Sinks { rows, rejected };
+        let converting = tokio::task::spawn_blocking(|| channel::run(conversion, sinks, memory));
         let slot = Slot::new(Arc::clone(&self.slots), self.part_bytes);
-        let (converted, written) = tokio::join!(converting, target.receive(look, chunks, &slot));
-        let converted = converted.map_err(Error::panicked)?;
-        match (converted, written) {
-            (Ok(rows), Ok(written)) => Ok((rows, written)),
-            // The engine only knows that nobody listens; the writer knows why.
-            (Err(etl_engine::Error::Sink(_)) | Ok(_), Err(error)) => Err(error.into()),
-            (Err(error), _) => Err(self.opener.engine_error(uri, error)),
+        let keeping = async {
+            match targets.quarantine.as_ref().zip(rejected_chunks) {
+                Some((target, chunks)) => target.receive_any(chunks, &slot).await,
+                None => Ok(None),
+            }
+        };
+        let writing = targets.output.receive(look, row_chunks, &slot);
+        let (converted, written, kept) = tokio::join!(converting, writing, keeping);
+        match (converted.map_err(Error::panicked)?, written, kept) {
+            (Ok(rows), Ok(written), Ok(kept)) => Ok((rows, written, kept)),
+            (Err(error), written, kept) if !matches!(error, etl_engine::Error::Sink(_)) => {
+                drop((written, kept));
+                Err(self.engine_error(uri, error))
+            }
+            // The engine only knows that nobody listens; a writer knows why, and
+            // the other one only that the engine has ended.
+            (_, Err(WriteError::Unfinished { .. }), Err(error)) | (_, Err(error), _) => {
+                Err(error.into())
+            }
+            (_, Ok(_), Err(error)) => Err(error.into()),
+            (Err(error), Ok(_), Ok(_)) => Err(self.engine_error(uri, error)),
+        }
+    }
+
+    /// What the engine says of an object. One row too many is one too many of
+    /// the run.
+    fn engine_error(&self, uri: String, error: etl_engine::Error) -> Error {
+        match &error {
+            etl_engine::Error::InvalidRecords {
+                row,
+                column,
+                reason,
+                limit: Some(_),
+            } => {
+                let problem = format!("row {row}, column {column:?}: {reason}");
+                self.tally.too_many_records(uri, problem).into()
+            }
+            _ => self.opener.engine_error(uri, error),
         }
     }
 
@@ -175,27 +218,77 @@ impl Converter {
         })
     }
 
-    fn target(&self, input: &Input) -> Target {
+    fn targets(&self, piece: Piece<'_>) -> Targets {
+        let Piece { task, index, input } = piece;
         let uri = self.opener.uri(&input.key);
         let provenance = Provenance::new(&self.order, &self.engine, input, &uri);
         let output = &self.order.output;
-        let attributes = Attributes {
-            metadata: provenance.metadata(),
-            content_type: Some(options::content_type(output)),
-            storage_class: output.storage_class.clone(),
-            tags: output.tags.clone(),
+        // A first attempt has no predecessor to clean up after.
+        let abandoned =
+            (self.order.attempt > 1).then_some((self.order.run.start_time, self.started));
+        let quarantine = provenance.of_quarantine();
+        let quarantine = Target {
+            store: Arc::clone(&self.output),
+            key: format!(
+                "{}{}",
+                control::prefix(&self.order),
+                record::quarantine_name(task, index)
+            ),
+            // Like all control objects it can be read at once, whatever the
+            // outputs' storage class.
+            attributes: Attributes {
+                metadata: quarantine.metadata(),
+                content_type: Some("application/x-ndjson"),
+                ..Attributes::default()
+            },
+            provenance: quarantine,
+            on_existing: OnExisting::Fail,
+            parts: PartSizes::Side,
+            abandoned,
         };
-        Target {
+        let output = Target {
             store: Arc::clone(&self.output),
             key: input.output.clone(),
-            attributes,
+            attributes: Attributes {
+                metadata: provenance.metadata(),
+                content_type: Some(options::content_type(output)),
+                storage_class: output.storage_class.clone(),
+                tags: output.tags.clone(),
+            },
             provenance,
             on_existing: output.on_existing,
-            // A first attempt has no predecessor to clean up after.
-            abandoned: (self.order.attempt > 1)
-                .then_some((self.order.run.start_time, self.started)),
+            parts: PartSizes::Output,
+            abandoned,
+        };
+        Targets {
+            output,
+            quarantine: keeps_rejected(&self.order).then_some(quarantine),
         }
     }
+}
+
+/// One input and its place in the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Number of its task.
+    pub task: usize,
+    /// Its number in the task.
+    pub index: usize,
+    /// The input.
+    pub input: &'a Input,
+}
+
+/// Where the rows of one input go.
+#[derive(Debug)]
+struct Targets {
+    output: Target,
+    quarantine: Option<Target>,
+}
+
+/// Whether rows that are left out are kept.
+pub(crate) fn keeps_rejected(order: &WorkOrder) -> bool {
+    let schema = order.schema.as_ref();
+    schema.is_some_and(|schema| schema.on_invalid_record == OnInvalidRecord::Quarantine)
 }
 
 /// How often an object is converted before an error counts.

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::budget::{Budget, OUTPUT_BYTES};
 use crate::error::Error;
-use crate::options;
+use crate::options::ObjectOptions;
 use crate::plan::Input;
 use crate::progress::Progress;
 use crate::read::SourceObject;
@@ -18,6 +18,7 @@ use crate::store::Store;
 /// Opens source objects within the memory of the process.
 #[derive(Clone, Debug)]
 pub struct Opener {
+    options: ObjectOptions,
     store: Arc<dyn Store>,
     budget: Budget,
     memory: Arc<Semaphore>,
@@ -39,11 +40,13 @@ impl Opener {
     /// An opener of the objects of `store`, with all memory of `budget` free.
     pub fn new(
         order: &WorkOrder,
+        options: ObjectOptions,
         store: Arc<dyn Store>,
         budget: Budget,
         progress: Arc<Progress>,
     ) -> Self {
         Opener {
+            options,
             store,
             budget,
             memory: Arc::new(Semaphore::new(budget.permits())),
@@ -60,13 +63,8 @@ impl Opener {
     /// Bytes that each row group of an object takes; `None` if that cannot be
     /// told because the object is no sound input, which its conversion says
     /// better.
-    pub(crate) async fn row_group_bytes(
-        &self,
-        order: &WorkOrder,
-        input: &Input,
-    ) -> Result<Option<Vec<u64>>, Error> {
-        let options = options::engine(order, &self.uri(&input.key), 0);
-        match self.open(input, options).await {
+    pub(crate) async fn row_group_bytes(&self, input: &Input) -> Result<Option<Vec<u64>>, Error> {
+        match self.open(input, 0).await {
             Ok(opened) => {
                 let sizes = opened.conversion.row_group_sizes();
                 Ok(Some(
@@ -78,10 +76,12 @@ impl Opener {
         }
     }
 
-    /// Opens the part of an object that `input` means. Waits for memory: an even
-    /// share at first, and if that is not enough, what the object needs.
-    pub(super) async fn open(&self, input: &Input, options: Options) -> Result<Opened, Error> {
+    /// Opens the part of an object that `input` means, of which `records_left`
+    /// rows may be left out. Waits for memory: an even share at first, and if
+    /// that is not enough, what the object needs.
+    pub(super) async fn open(&self, input: &Input, records_left: u64) -> Result<Opened, Error> {
         let uri = self.uri(&input.key);
+        let options = self.options.of(&uri, records_left);
         let source = self.fetch(input, &uri).await?;
         let mut asked = self.budget.first_ask(input.bytes());
         loop {

@@ -71,7 +71,7 @@ impl Error {
         let message = self.to_string();
         match self {
             Error::Order(_) => failure(Category::Internal, message).hint(REPORT_HINT),
-            Error::Uri { .. } | Error::NotYet { .. } => failure(Category::InvalidSpec, message),
+            Error::Uri { .. } | Error::Schema(_) => failure(Category::InvalidSpec, message),
             Error::Plan(error) => of_plan(error, message),
             Error::ForeignPlan { .. } => failure(Category::Internal, message).hint(
                 "operator and worker images were exchanged while the run was under way: make the \

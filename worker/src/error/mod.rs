@@ -8,6 +8,7 @@ use tokio::task::JoinError;
 use crate::commit::CommitError;
 use crate::control::ControlError;
 use crate::gate::Stop;
+use crate::options::SchemaError;
 use crate::plan::PlanError;
 use crate::process::panic_text;
 use crate::store::{Kind, StoreError};
@@ -29,12 +30,9 @@ pub enum Error {
         /// What is wrong with it.
         error: UriError,
     },
-    /// The order asks for something that this worker cannot do.
-    #[error("this worker does not know {field}")]
-    NotYet {
-        /// The field.
-        field: &'static str,
-    },
+    /// The schema cannot be used.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// A store cannot be opened or used.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -190,7 +190,7 @@ pub async fn make(
     };
     inputs.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     if let Some(split_bytes) = order.output.split_bytes {
-        inputs = split_large(inputs, split_bytes, order, opener).await?;
+        inputs = split_large(inputs, split_bytes, opener).await?;
         if inputs.len() > MAX_OBJECTS {
             let uri = source.uri(name);
             return Err(PlanError::TooManyParts { uri }.into());
@@ -219,14 +219,13 @@ pub async fn make(
 async fn split_large(
     inputs: Vec<Input>,
     split_bytes: u64,
-    order: &WorkOrder,
     opener: &Opener,
 ) -> Result<Vec<Input>, Error> {
     let split = |input: Input| async move {
         if input.size <= split_bytes {
             return Ok(vec![input]);
         }
-        Ok::<_, Error>(match opener.row_group_bytes(order, &input).await? {
+        Ok::<_, Error>(match opener.row_group_bytes(&input).await? {
             Some(sizes) => split::parts(input, &sizes, split_bytes),
             None => vec![input],
         })

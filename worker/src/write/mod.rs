@@ -17,6 +17,7 @@ use bytes::Bytes;
 use etl_contract::OnExisting;
 use jiff::Timestamp;
 
+pub use parts::PartSizes;
 pub use receive::{Message, Written};
 pub use slot::Slot;
 
@@ -86,6 +87,8 @@ pub struct Target {
     pub provenance: Provenance,
     /// What may be replaced.
     pub on_existing: OnExisting,
+    /// How an upload of it is cut.
+    pub parts: PartSizes,
     /// Uploads of the key that began in this time belong to earlier attempts
     /// of the run, and are aborted.
     pub abandoned: Option<(Timestamp, Timestamp)>,

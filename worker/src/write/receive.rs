@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::flights::Flights;
 use super::inlet::Inlet;
-use super::parts::{FIRST_PART_BYTES, MAX_PARTS, part_bytes};
+use super::parts::MAX_PARTS;
 use super::slot::Slot;
 use super::{Look, Target, WriteError};
 use crate::store::{Object, Part, Precondition};
@@ -43,7 +43,31 @@ impl Target {
         chunks: mpsc::Receiver<Message>,
         slot: &Slot,
     ) -> Result<Written, WriteError> {
+        self.write(look, Inlet::new(chunks), slot).await
+    }
+
+    /// Like [`receive`](Self::receive), but does nothing at all if there is
+    /// nothing to write.
+    pub async fn receive_any(
+        &self,
+        chunks: mpsc::Receiver<Message>,
+        slot: &Slot,
+    ) -> Result<Option<Written>, WriteError> {
         let mut inlet = Inlet::new(chunks);
+        inlet.fill(0).await.ok_or_else(|| self.unfinished())?;
+        if inlet.is_drained() {
+            return Ok(None);
+        }
+        let look = self.look().await?;
+        self.write(look, inlet, slot).await.map(Some)
+    }
+
+    async fn write(
+        &self,
+        look: Look,
+        mut inlet: Inlet,
+        slot: &Slot,
+    ) -> Result<Written, WriteError> {
         let condition = match look {
             Look::Done(object) => return self.compare(&object, inlet).await,
             Look::Write(condition) => condition,
@@ -55,12 +79,12 @@ impl Target {
         if !inlet.has_ended() {
             slot.take().await;
         }
-        let first = self.take(&mut inlet, FIRST_PART_BYTES).await?;
+        let first = self.take(&mut inlet, self.parts.first_bytes()).await?;
         let etag = if inlet.is_drained() {
             let crc64 = inlet.crc64();
             self.put(first, crc64, condition).await?
         } else {
-            let in_flight_bytes = slot.part_bytes();
+            let in_flight_bytes = self.parts.in_flight_bytes(slot.part_bytes());
             self.upload(first, &mut inlet, in_flight_bytes, condition)
                 .await?
         };
@@ -105,7 +129,7 @@ impl Target {
             self.store.begin_upload(&self.key, &self.attributes).await
         };
         // The conversion goes on meanwhile. Whether it failed is seen again below.
-        let (upload, _) = tokio::join!(begin, inlet.fill(part_bytes(2)));
+        let (upload, _) = tokio::join!(begin, inlet.fill(self.parts.part_bytes(2)));
         let upload = upload?;
         let flights = Flights::new(self, &upload, in_flight_bytes);
         let outcome = match self.upload_parts(flights, first, inlet).await {
@@ -137,7 +161,7 @@ impl Target {
             if number > MAX_PARTS {
                 return Err(WriteError::TooLarge { uri: self.uri() });
             }
-            let size = part_bytes(number);
+            let size = self.parts.part_bytes(number);
             flights.make_room(size).await?;
             inlet.reuse(flights.spares());
             body = tokio::select! {

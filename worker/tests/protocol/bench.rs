@@ -55,6 +55,11 @@ pub fn number_lines(range: std::ops::Range<i64>) -> String {
 /// A parquet file, not compressed, with one column `t` of `rows` texts of
 /// `width` bytes each.
 pub fn texts(rows: usize, width: usize) -> Bytes {
+    texts_of(&vec![width; rows])
+}
+
+/// Like [`texts`], with a width for each row.
+pub fn texts_of(widths: &[usize]) -> Bytes {
     let schema = Arc::new(parse_message_type("message m { required binary t (UTF8); }").unwrap());
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
@@ -62,8 +67,10 @@ pub fn texts(rows: usize, width: usize) -> Bytes {
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).unwrap();
     let mut group = writer.next_row_group().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
-    let values: Vec<ByteArray> = (0..rows)
-        .map(|row| ByteArray::from(vec![b'a' + (row % 26) as u8; width]))
+    let values: Vec<ByteArray> = widths
+        .iter()
+        .enumerate()
+        .map(|(row, width)| ByteArray::from(vec![b'a' + (row % 26) as u8; *width]))
         .collect();
     column
         .typed::<ByteArrayType>()

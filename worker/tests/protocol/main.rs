@@ -11,6 +11,7 @@ mod memory;
 mod outcomes;
 mod parts;
 mod races;
+mod rejects;
 mod skips;
 
 use std::sync::Arc;
