@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
@@ -12,9 +13,9 @@ use parquet::file::metadata::{
 
 use crate::error::{Error, Place};
 use crate::guard::on_engine_thread;
+use crate::outline::{MAX_SCHEMA_DEPTH, Problem, decoded_bytes};
 use crate::schema::{reason, with_checked_text};
 use crate::source::{ReadAt, read_exact};
-use crate::thrift::{Damaged, Kind, Reader};
 
 const MAGIC: &[u8; 4] = b"PAR1";
 const MAGIC_ENCRYPTED: &[u8; 4] = b"PARE";
@@ -25,13 +26,12 @@ const TAIL_BYTES: u64 = 8;
 const FIRST_READ_BYTES: u64 = 64 << 10;
 /// Decoded metadata takes up to this many times the footer's bytes.
 const DECODED_FACTOR: u64 = 16;
-/// Schemas nest at most this deep; the decoders recurse over them.
-const MAX_SCHEMA_DEPTH: usize = 128;
 
 /// Reads and checks the footer of `source`.
 pub(crate) fn read(source: &dyn ReadAt, memory_bytes: u64) -> Result<Arc<ParquetMetaData>, Error> {
     let (footer, start) = fetch(source, memory_bytes)?;
-    look_over(&footer).map_err(|problem| locate(problem, start))?;
+    let needed = decoded_bytes(&footer).map_err(|problem| locate(problem, start))?;
+    within_memory(start, needed, memory_bytes)?;
     let metadata = on_engine_thread(Place::offset(start), || {
         decode(&footer).map_err(|error| {
             let problem = format!("the footer cannot be decoded: {}", reason(&error));
@@ -55,15 +55,7 @@ fn fetch(source: &dyn ReadAt, memory_bytes: u64) -> Result<(Bytes, u64), Error> 
     let length = footer_length(head, tail, size)?;
     let end = size - TAIL_BYTES;
     let start = end - length;
-    let needed = length * DECODED_FACTOR;
-    if needed > memory_bytes {
-        let place = Place::offset(start);
-        return Err(Error::NotEnoughMemory {
-            place,
-            needed,
-            budget: memory_bytes,
-        });
-    }
+    within_memory(start, length * DECODED_FACTOR, memory_bytes)?;
     if start >= tail_start {
         return Ok((tail.slice(within(tail_start, start..end)), start));
     }
@@ -71,6 +63,17 @@ fn fetch(source: &dyn ReadAt, memory_bytes: u64) -> Result<(Bytes, u64), Error> 
     let mut footer = BytesMut::from(&rest[0][..]);
     footer.extend_from_slice(&tail[within(tail_start, tail_start..end)]);
     Ok((footer.freeze(), start))
+}
+
+fn within_memory(start: u64, needed: u64, budget: u64) -> Result<(), Error> {
+    if needed <= budget {
+        return Ok(());
+    }
+    Err(Error::NotEnoughMemory {
+        place: Place::offset(start),
+        needed,
+        budget,
+    })
 }
 
 fn within(base: u64, range: Range<u64>) -> Range<usize> {
@@ -110,19 +113,6 @@ fn encrypted() -> Error {
     Error::unsupported(Place::file(), what)
 }
 
-#[derive(Clone, Copy)]
-enum Problem {
-    Damaged(&'static str),
-    Encrypted,
-    TooDeep,
-}
-
-impl From<Damaged> for Problem {
-    fn from(Damaged(problem): Damaged) -> Self {
-        Self::Damaged(problem)
-    }
-}
-
 fn locate(problem: Problem, start: u64) -> Error {
     match problem {
         Problem::Damaged(what) => Error::bad_input(
@@ -135,57 +125,6 @@ fn locate(problem: Problem, start: u64) -> Error {
             Error::unsupported(Place::file(), what)
         }
     }
-}
-
-/// Checks what the real decoder takes on trust: lengths, nesting, and that
-/// nothing is encrypted (it would ignore that).
-fn look_over(footer: &[u8]) -> Result<(), Problem> {
-    const SCHEMA: i64 = 2;
-    const ENCRYPTION_ALGORITHM: i64 = 8;
-
-    let mut reader = Reader::new(footer);
-    let mut last = 0;
-    while let Some((id, kind)) = reader.field(&mut last)? {
-        match (id, kind) {
-            (SCHEMA, Kind::List) => look_over_schema(&mut reader)?,
-            (ENCRYPTION_ALGORITHM, _) => return Err(Problem::Encrypted),
-            _ => reader.skip_field(kind)?,
-        }
-    }
-    Ok(())
-}
-
-/// The schema is a list in depth-first order; groups say how many children
-/// follow.
-fn look_over_schema(reader: &mut Reader<'_>) -> Result<(), Problem> {
-    const NUM_CHILDREN: i64 = 5;
-
-    let (size, kind) = reader.list()?;
-    if kind != Kind::Struct {
-        return Err(Problem::Damaged("the schema is not a list of structs"));
-    }
-    let mut open: Vec<i64> = Vec::new();
-    for _ in 0..size {
-        let mut last = 0;
-        let mut children = 0;
-        while let Some((id, kind)) = reader.field(&mut last)? {
-            match (id, kind) {
-                (NUM_CHILDREN, Kind::Integer) => children = reader.integer()?,
-                _ => reader.skip_field(kind)?,
-            }
-        }
-        if let Some(parent) = open.last_mut() {
-            *parent -= 1;
-        }
-        open.push(children);
-        while open.last().is_some_and(|&children| children <= 0) {
-            open.pop();
-        }
-        if open.len() > MAX_SCHEMA_DEPTH {
-            return Err(Problem::TooDeep);
-        }
-    }
-    Ok(())
 }
 
 fn decode(footer: &[u8]) -> Result<ParquetMetaData, ParquetError> {
@@ -225,10 +164,35 @@ fn validate(metadata: &ParquetMetaData, footer_start: u64) -> Result<(), Error> 
             let place = place.clone().at_column(column.column_path().string());
             validate_chunk(column, row_group, &place, footer_start)?;
         }
+        validate_disjoint(row_group, &place)?;
     }
     if rows != claimed {
         let problem = format!("the row groups have {rows} rows, and the file says {claimed}");
         return Err(Error::bad_input(Place::file(), problem));
+    }
+    Ok(())
+}
+
+/// No writer lets columns share bytes. A damaged offset might, and then a column
+/// would silently have the values of another.
+fn validate_disjoint(row_group: &RowGroupMetaData, place: &Place) -> Result<(), Error> {
+    let mut chunks: Vec<_> = row_group
+        .columns()
+        .iter()
+        .map(|column| (column.byte_range(), column))
+        .filter(|((_, length), _)| *length > 0)
+        .collect();
+    chunks.sort_unstable_by_key(|(range, _)| *range);
+    for pair in chunks.windows(2) {
+        let [((start, length), first), ((next, _), second)] = pair else {
+            continue;
+        };
+        if start + length > *next {
+            let other = first.column_path().string();
+            let problem = format!("its bytes from byte {next} are also those of column {other:?}");
+            let place = place.clone().at_column(second.column_path().string());
+            return Err(Error::bad_input(place, problem));
+        }
     }
     Ok(())
 }
@@ -244,6 +208,10 @@ fn validate_chunk(
             place.clone(),
             "its data lies in another file",
         ));
+    }
+    if column.compression() == Compression::LZO {
+        let what = "its pages are compressed with LZO, which no current reader knows";
+        return Err(Error::unsupported(place.clone(), what));
     }
     let start = column
         .dictionary_page_offset()

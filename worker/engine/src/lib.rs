@@ -25,6 +25,7 @@ mod guard;
 mod int96;
 mod memory;
 mod options;
+mod outline;
 mod pages;
 mod pipeline;
 mod prepare;

@@ -1,6 +1,7 @@
 //! How much memory a conversion needs, known from the footer alone.
 
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::basic::Type;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use crate::compress::CHUNK_BYTES;
 use crate::row_group::fetched_bytes;
@@ -42,11 +43,21 @@ fn bytes_per_row(row_group: &RowGroupMetaData) -> u64 {
         .columns()
         .iter()
         .map(|column| {
-            let values = non_negative(column.num_values()).saturating_mul(VALUE_BYTES);
+            let values = non_negative(column.num_values()).saturating_mul(value_bytes(column));
             values.max(non_negative(column.uncompressed_size()))
         })
         .fold(0, u64::saturating_add);
     (bytes / non_negative(row_group.num_rows()).max(1)).max(1)
+}
+
+/// Values of a fixed length take it in memory also where they are null.
+fn value_bytes(column: &ColumnChunkMetaData) -> u64 {
+    match column.column_type() {
+        Type::FIXED_LEN_BYTE_ARRAY => {
+            non_negative(column.column_descr().type_length().into()).max(VALUE_BYTES)
+        }
+        _ => VALUE_BYTES,
+    }
 }
 
 /// Memory for one row group at a time.

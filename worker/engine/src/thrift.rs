@@ -46,11 +46,15 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
+    skipped_items: u64,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self {
+            rest: bytes,
+            skipped_items: 0,
+        }
     }
 
     /// Number of bytes not read yet.
@@ -97,6 +101,20 @@ impl<'a> Reader<'a> {
         Ok((size, Kind::new(header & 0x0f)?))
     }
 
+    /// A byte string.
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8], Damaged> {
+        let length = self.varint()?;
+        let length = self.bounded(length)?;
+        let (bytes, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// Number of items in all lists and maps that have been skipped.
+    pub(crate) fn skipped_items(&self) -> u64 {
+        self.skipped_items
+    }
+
     /// Skips the value of a field; booleans have none, they live in the header.
     pub(crate) fn skip_field(&mut self, kind: Kind) -> Result<(), Damaged> {
         if kind == Kind::Bool {
@@ -115,13 +133,10 @@ impl<'a> Reader<'a> {
             Kind::Double => self.advance(8),
             Kind::Uuid => self.advance(16),
             Kind::Integer => self.varint().map(drop),
-            Kind::Binary => {
-                let length = self.varint()?;
-                let length = self.bounded(length)?;
-                self.advance(length)
-            }
+            Kind::Binary => self.binary().map(drop),
             Kind::List => {
                 let (size, kind) = self.list()?;
+                self.skipped_items += size as u64;
                 (0..size).try_for_each(|_| self.skip(kind, nesting))
             }
             Kind::Map => self.skip_map(nesting),
@@ -143,6 +158,7 @@ impl<'a> Reader<'a> {
         if size == 0 {
             return Ok(());
         }
+        self.skipped_items += size as u64;
         let kinds = self.byte()?;
         let (key, value) = (Kind::new(kinds >> 4)?, Kind::new(kinds & 0x0f)?);
         for _ in 0..size {

@@ -3,9 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod decoded;
+pub(crate) mod defects;
+pub(crate) mod dissect;
 pub(crate) mod draw;
 pub(crate) mod expected;
 pub(crate) mod generate;
+pub(crate) mod mutate;
+pub(crate) mod thrift;
 
 use std::sync::Arc;
 
