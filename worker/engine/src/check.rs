@@ -7,7 +7,8 @@ use arrow_array::types::{
     Float16Type, Float32Type, Float64Type, Time32MillisecondType, Time64MicrosecondType,
     Time64NanosecondType,
 };
-use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch};
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, FieldRef, TimeUnit};
 
 use crate::error::{Error, Place};
@@ -31,6 +32,13 @@ pub(crate) fn check(
         .try_for_each(|(field, array)| check.array(field, array, field.name()))
 }
 
+/// The items that belong to any row: arrays may be parts of longer ones.
+fn within(items: &dyn Array, offsets: &OffsetBuffer<i32>) -> ArrayRef {
+    let [first, last] = [offsets[0], offsets[offsets.len() - 1]]
+        .map(|offset| usize::try_from(offset).expect("offsets are not negative"));
+    items.slice(first, last - first)
+}
+
 struct Check {
     place: Place,
     non_finite: NonFinite,
@@ -45,9 +53,14 @@ impl Check {
                 .iter()
                 .zip(array.as_struct().columns())
                 .try_for_each(|(f, a)| child(f, a)),
-            DataType::List(item) => child(item, array.as_list::<i32>().values()),
+            DataType::List(item) => {
+                let list = array.as_list::<i32>();
+                child(item, &within(list.values(), list.offsets()))
+            }
             DataType::Map(_, _) => {
-                let entries = array.as_map().entries();
+                let map = array.as_map();
+                let entries = within(map.entries(), map.offsets());
+                let entries = entries.as_struct();
                 if entries.column(0).logical_null_count() > 0 {
                     return Err(self.bad(path, "a map key is null"));
                 }

@@ -7,9 +7,12 @@ mod support;
 
 use std::sync::Arc;
 
-use arrow_array::{Int32Array, Int64Array, RecordBatch};
+use arrow_array::types::Float64Type;
+use arrow_array::{Int32Array, Int64Array, ListArray, RecordBatch};
 use bytes::Bytes;
-use etl_engine::{Budget, Conversion, Error, ErrorKind, JsonOptions, NonFinite, Options};
+use etl_engine::{
+    BatchEncoder, Budget, Conversion, Error, ErrorKind, JsonOptions, NonFinite, Options,
+};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use support::{
@@ -117,6 +120,33 @@ fn non_finite_values_fail_where_asked() {
             "{error}"
         );
     }
+}
+
+/// A batch may be a part of a longer one, whose other rows do not matter.
+#[test]
+fn values_outside_the_rows_of_a_batch_are_not_refused() {
+    let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([
+        Some(vec![Some(f64::NAN)]),
+        Some(vec![Some(0.5)]),
+        Some(vec![Some(f64::INFINITY)]),
+    ]);
+    let batch = RecordBatch::try_from_iter([("v", Arc::new(lists) as _)]).unwrap();
+    let json = JsonOptions {
+        non_finite: NonFinite::Fail,
+        ..JsonOptions::default()
+    };
+    let options = Options {
+        json,
+        ..Options::default()
+    };
+    let encode = |batch: &RecordBatch| {
+        let mut rows = Vec::new();
+        let result = BatchEncoder::new(&options).encode(batch, 0, &mut rows);
+        result.map(|()| String::from_utf8(rows).unwrap())
+    };
+    assert_eq!(encode(&batch.slice(1, 1)).unwrap(), "{\"v\":[0.5]}\n");
+    let error = encode(&batch).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadInput);
 }
 
 #[test]
