@@ -15,6 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn run() -> Result<()> {
     step(cargo().args(["fmt", "--all", "--check"]))?;
+    step(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     step(cargo().args([
         "clippy",
         "--workspace",

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod generate;
 mod image;
 mod lab;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Options),
     /// Formatting, lints, dependency policy, documentation, generated files, chart
     Check,
+    /// Feed the engine with generated and damaged files for a while
+    Fuzz(fuzz::Options),
     /// Convert a real parquet file on this machine: no cluster, no cloud
     Demo(demo::Options),
     /// Measure the engine beside its rivals
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
         Task::Lab { task } => lab::run(&task),
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench { task } => bench::run(&task),
     }
