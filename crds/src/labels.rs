@@ -8,6 +8,8 @@ pub const JOB: &str = "etl-operator.io/job";
 pub const RUN: &str = "etl-operator.io/run";
 /// Ordinal of the attempt.
 pub const ATTEMPT: &str = "etl-operator.io/attempt";
+/// Queue of Kueue that holds a Job until it is admitted.
+pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// Standard label with the value [`MANAGER`].
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Who manages the object; also the field manager of status writes.

@@ -23,12 +23,13 @@ pub use etl_contract::{
     Timestamps,
 };
 pub use spec::{
-    Backoff, EtlJob, EtlJobSpec, Execution, Output, ResourceList, Resources, RetryPolicy, Schema,
-    SchemaColumn, Source, Transform, Worker,
+    Backoff, EtlJob, EtlJobSpec, Execution, MemoryGrowth, Output, ResourceList, Resources,
+    RetryAction, RetryPolicy, RetryRule, Schema, SchemaColumn, Source, Transform, Worker,
 };
 pub use status::{
     Attempt, AttemptRecord, ConditionType, Ending, EndingReason, EtlJobStatus, LastFailure,
-    OutputStatus, Phase, Run, RunRecord, Settle, SettleReason, SkippedObject, Statistics, Summary,
+    OutputStatus, Phase, Run, RunOutcome, RunRecord, Settle, SettleReason, SkippedObject,
+    Statistics, Summary,
 };
 
 /// API group of all kinds.

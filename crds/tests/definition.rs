@@ -1,5 +1,4 @@
-//! The published definition: current, small enough, explained, and without
-//! fields that later versions will bring.
+//! The published definition: current, small enough and explained.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -92,25 +91,6 @@ fn every_text_list_and_map_of_the_spec_is_bounded() {
         },
     );
     assert!(unbounded.is_empty(), "{unbounded:?}");
-}
-
-#[test]
-fn fields_that_do_not_work_yet_are_not_accepted() {
-    let mut present = Vec::new();
-    properties(&schema()["properties"]["spec"], "spec", &mut |path, _| {
-        present.push(path.to_owned());
-    });
-    for later in [
-        "spec.retryPolicy.rules",
-        "spec.retryPolicy.memory",
-        "spec.suspend",
-        "spec.cancel",
-        "spec.runId",
-        "spec.execution.deadlineSeconds",
-        "spec.worker.queueName",
-    ] {
-        assert!(!present.iter().any(|path| path == later), "{later}");
-    }
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub struct RunArgs {
     /// PriorityClass of worker pods.
     #[arg(long, env = "ETL_WORKER_PRIORITY_CLASS", global = true)]
     pub worker_priority_class: Option<String>,
+    /// Queue of Kueue that admits the Jobs; none when empty.
+    #[arg(long, env = "ETL_WORKER_QUEUE", global = true)]
+    pub worker_queue: Option<String>,
     /// Secret with static keys in each worker namespace, for stores that are
     /// not AWS.
     #[arg(long, env = "ETL_WORKER_CREDENTIALS_SECRET", global = true)]

@@ -152,6 +152,7 @@ fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
         )?
         .unwrap_or_default(),
         priority_class_name: args.worker_priority_class,
+        queue_name: args.worker_queue,
         credentials_secret_name: args.worker_credentials_secret,
     };
     Ok(Settings {
@@ -277,6 +278,7 @@ impl RunArgs {
             &mut self.worker_node_selector,
             &mut self.worker_tolerations,
             &mut self.worker_priority_class,
+            &mut self.worker_queue,
             &mut self.worker_credentials_secret,
             &mut self.worker_encoder,
             &mut self.aws_region,

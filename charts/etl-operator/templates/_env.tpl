@@ -54,6 +54,10 @@ so that "unset" has one spelling.
 - name: ETL_WORKER_PRIORITY_CLASS
   value: {{ . | quote }}
 {{- end }}
+{{- with .queueName }}
+- name: ETL_WORKER_QUEUE
+  value: {{ . | quote }}
+{{- end }}
 - name: ETL_WORKER_ENCODER
   value: {{ .encoder | quote }}
 {{- with .credentialsSecretName }}

@@ -356,6 +356,8 @@ impl Job {
             name: self.name.clone(),
             uid: self.uid.clone(),
             deleting: self.deleting,
+            suspended: false,
+            resumed: None,
             state: self.state(),
             active: count(|state| matches!(state, State::Waiting | State::Running(_))),
             ready: count(|state| matches!(state, State::Running(_))),

@@ -31,7 +31,7 @@ pub fn without_meaning(spec: &EtlJobSpec) -> Vec<&'static str> {
         .collect()
 }
 
-fn of_worker(worker: &Worker) -> [(&'static str, bool); 8] {
+fn of_worker(worker: &Worker) -> [(&'static str, bool); 9] {
     let resources = worker.resources.as_ref();
     let limits = resources.and_then(|resources| resources.limits.as_ref());
     let limited = |is_given: fn(&ResourceList) -> bool| limits.is_some_and(is_given);
@@ -58,6 +58,7 @@ fn of_worker(worker: &Worker) -> [(&'static str, bool); 8] {
             "spec.worker.priorityClassName",
             worker.priority_class_name.is_some(),
         ),
+        ("spec.worker.queueName", worker.queue_name.is_some()),
         (
             "spec.worker.credentialsSecretName",
             worker.credentials_secret_name.is_some(),
@@ -90,6 +91,7 @@ mod tests {
                 "nodeSelector": {"a": "b"},
                 "tolerations": [{"operator": "Exists"}],
                 "priorityClassName": "low",
+                "queueName": "etl",
                 "credentialsSecretName": "keys",
             },
         }));
@@ -103,6 +105,7 @@ mod tests {
             "spec.worker.nodeSelector",
             "spec.worker.tolerations",
             "spec.worker.priorityClassName",
+            "spec.worker.queueName",
             "spec.worker.credentialsSecretName",
         ];
         assert_eq!(found, expected);

@@ -336,9 +336,10 @@ fn admit(job: &mut EtlJob, now: Timestamp) -> Result<(), getrandom::Error> {
     Ok(())
 }
 
-/// Whether nothing more happens: the run ended, or none could be opened.
+/// Whether nothing more happens: the run ended, or none is to be opened.
 fn is_over(status: &EtlJobStatus) -> bool {
     let run = status.run.as_ref();
     run.is_some_and(|run| run.completion_time.is_some())
         || conditions::is_true(status, ConditionType::Stalled)
+        || conditions::is_true(status, ConditionType::Suspended)
 }

@@ -19,6 +19,12 @@ pub struct Execution {
     /// Default 600.
     #[schemars(range(min = 10, max = 86_400))]
     pub start_deadline_seconds: u32,
+    /// Seconds the whole run may take, its waits included, 10 to 31536000; they
+    /// stand still while the EtlJob is suspended. Default: no limit. Example:
+    /// 86400.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 31_536_000))]
+    pub deadline_seconds: Option<u32>,
 }
 
 impl Default for Execution {
@@ -27,6 +33,7 @@ impl Default for Execution {
             parallelism: 1,
             active_deadline_seconds: 3600,
             start_deadline_seconds: 600,
+            deadline_seconds: None,
         }
     }
 }

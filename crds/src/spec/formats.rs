@@ -10,13 +10,18 @@ pub(crate) fn optional_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time", "nullable": true })
 }
 
-pub(crate) fn optional_quantity(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn optional_quantity(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = quantity(generator);
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}
+
+pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
         "anyOf": [{ "type": "integer" }, { "type": "string" }],
         // As the API server's own pattern for quantities, without signs.
         "pattern": r"^([0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][0-9]+))?$",
-        "maxLength": 32,
-        "nullable": true
+        "maxLength": 32
     })
 }

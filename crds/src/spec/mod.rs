@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use execution::Execution;
 pub(crate) use formats::{optional_time, time};
 pub use output::Output;
-pub use retry::{Backoff, RetryPolicy};
+pub use retry::{Backoff, MemoryGrowth, RetryAction, RetryPolicy, RetryRule};
 pub use schema::{Schema, SchemaColumn};
 pub use source::Source;
 pub use transform::Transform;
@@ -39,7 +39,7 @@ use crate::status::EtlJobStatus;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Attempt", type_ = "string", json_path = ".status.summary.attempt", description = "Charged failures plus the present attempt, of maxAttempts"),
     printcolumn(name = "Rows", type_ = "integer", json_path = ".status.statistics.rowsWritten"),
-    printcolumn(name = "Failure", type_ = "string", json_path = ".status.lastFailure.category"),
+    printcolumn(name = "Failure", type_ = "string", json_path = ".status.summary.failure"),
     printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAttemptTime", description = "When the next attempt starts"),
     printcolumn(name = "Duration", type_ = "string", json_path = ".status.summary.duration"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -52,21 +52,19 @@ use crate::status::EtlJobStatus;
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct EtlJobSpec {
-    /// What to read. Cannot be changed: make a new EtlJob instead.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("source cannot be changed: make a new EtlJob"))]
+    /// What to read. A change asks for another run.
     pub source: Source,
 
-    /// What to write. Cannot be changed: make a new EtlJob instead.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("output cannot be changed: make a new EtlJob"))]
+    /// What to write. A change asks for another run.
     pub output: Output,
 
-    /// Which columns to write, and columns that are added. Default: the columns
-    /// of the source as they are.
+    /// Which columns to write, and columns that are added. A change asks for
+    /// another run. Default: the columns of the source as they are.
     #[serde(default, skip_serializing_if = "Transform::is_default")]
     pub transform: Transform,
 
-    /// What the columns and records of the source must satisfy. Default:
-    /// nothing.
+    /// What the columns and records of the source must satisfy. A change asks
+    /// for another run. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
 
@@ -81,6 +79,22 @@ pub struct EtlJobSpec {
     /// The worker pods: a closed list of settings, never a pod template.
     #[serde(default)]
     pub worker: Worker,
+
+    /// Any name: a change asks for another run of the same work. Default: none.
+    /// Example: 2021-01-16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub run_id: Option<String>,
+
+    /// While true nothing is started, and an attempt under way is ended without
+    /// being charged. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+
+    /// True ends the run under way as Failed with the category Cancelled, and
+    /// keeps any other from being started. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel: bool,
 
     /// Seconds after the end of the run at which the EtlJob is deleted with its
     /// Jobs, once the ledger has the result. Default: kept. Example: 86400.

@@ -34,6 +34,11 @@ pub struct Worker {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
+    /// Queue of Kueue that admits the Jobs: they carry its name as the label
+    /// kueue.x-k8s.io/queue-name. Default: the installation's. Example: etl.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub queue_name: Option<String>,
     /// Secret in the EtlJob's namespace with AWS_ACCESS_KEY_ID and
     /// AWS_SECRET_ACCESS_KEY, for stores that are not AWS; read by the kubelet,
     /// never by the operator. Default: the installation's.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use etl_api::{EtlJob, ResourceList, Resources, labels};
-use etl_contract::{Category, WORK_ORDER_ENV, WorkOrder};
+use etl_api::{EtlJob, ResourceList, Resources, Run, labels};
+use etl_contract::{WORK_ORDER_ENV, WorkOrder};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 
 use crate::settings::Settings;
-use crate::work::namespace;
+use crate::work::{self, namespace};
 
 /// Seconds between SIGTERM and SIGKILL of a worker. Workers obey at once; a
 /// Job that fails on a final exit code waits for its siblings this long.
@@ -42,6 +42,8 @@ pub struct Child {
     pub pod: PodSettings,
     /// Seconds after which Kubernetes ends the Job by itself.
     pub backstop_seconds: i64,
+    /// Exit codes that no retry can mend, ascending.
+    pub final_exit_codes: Vec<i32>,
 }
 
 /// Settings of the worker pods: the closed list that a resource can reach.
@@ -61,26 +63,25 @@ pub struct PodSettings {
     pub tolerations: Vec<Toleration>,
     /// PriorityClass.
     pub priority_class_name: Option<String>,
+    /// Queue of Kueue.
+    pub queue_name: Option<String>,
     /// Secret with static keys.
     pub credentials_secret_name: Option<String>,
 }
 
 impl PodSettings {
     /// What the resource says, else what the installation says.
-    pub fn resolve(job: &EtlJob, image: &str, settings: &Settings) -> Self {
+    pub fn resolve(job: &EtlJob, run: &Run, settings: &Settings) -> Self {
         let own = &job.spec.worker;
         let installed = &settings.worker;
         PodSettings {
-            image: image.to_owned(),
+            image: run.worker_image.clone(),
             image_pull_policy: settings.image_pull_policy.clone(),
             service_account_name: own
                 .service_account_name
                 .clone()
                 .or_else(|| installed.service_account_name.clone()),
-            resources: own
-                .resources
-                .clone()
-                .or_else(|| installed.resources.clone()),
+            resources: work::resources(&job.spec, run, settings),
             node_selector: if own.node_selector.is_empty() {
                 installed.node_selector.clone()
             } else {
@@ -95,6 +96,10 @@ impl PodSettings {
                 .priority_class_name
                 .clone()
                 .or_else(|| installed.priority_class_name.clone()),
+            queue_name: own
+                .queue_name
+                .clone()
+                .or_else(|| installed.queue_name.clone()),
             credentials_secret_name: own
                 .credentials_secret_name
                 .clone()
@@ -116,11 +121,16 @@ pub fn manifest(child: &Child, owner: &EtlJob) -> Job {
     let order = &child.order;
     let shards = i32::try_from(order.shards).unwrap_or(i32::MAX);
     let labels = child_labels(child);
+    let mut job_labels = labels.clone();
+    if let Some(queue) = &child.pod.queue_name {
+        // Kueue suspends a Job with this label as it is created.
+        job_labels.insert(labels::QUEUE.into(), queue.clone());
+    }
     Job {
         metadata: ObjectMeta {
             name: Some(child.name.clone()),
             namespace: Some(namespace(owner)),
-            labels: Some(labels.clone()),
+            labels: Some(job_labels),
             owner_references: Some(vec![owner_reference(owner)]),
             ..ObjectMeta::default()
         },
@@ -132,7 +142,7 @@ pub fn manifest(child: &Child, owner: &EtlJob) -> Job {
             backoff_limit_per_index: Some(0),
             // Two pods of one shard never run side by side.
             pod_replacement_policy: Some("Failed".into()),
-            pod_failure_policy: Some(failure_policy()),
+            pod_failure_policy: Some(failure_policy(&child.final_exit_codes)),
             active_deadline_seconds: Some(child.backstop_seconds),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
@@ -173,7 +183,7 @@ fn owner_reference(owner: &EtlJob) -> OwnerReference {
     }
 }
 
-fn failure_policy() -> PodFailurePolicy {
+fn failure_policy(final_exit_codes: &[i32]) -> PodFailurePolicy {
     let on_exit_codes = |operator: &str, values: Vec<i32>| {
         Some(PodFailurePolicyOnExitCodesRequirement {
             container_name: Some(CONTAINER.into()),
@@ -195,7 +205,7 @@ fn failure_policy() -> PodFailurePolicy {
             // No retry can mend it: end the other shards too.
             PodFailurePolicyRule {
                 action: "FailJob".into(),
-                on_exit_codes: on_exit_codes("In", Category::final_exit_codes()),
+                on_exit_codes: on_exit_codes("In", final_exit_codes.to_vec()),
                 ..PodFailurePolicyRule::default()
             },
             // Anything else: let the other shards finish their tasks.

@@ -1,8 +1,10 @@
 //! From a finished Job and its pods to the reason of its end.
 
+use etl_api::RetryPolicy;
 use etl_contract::{Action, Category, Failure, Outcome, RunReport};
 
 use crate::facts::{ChildPod, Terminated};
+use crate::retry;
 use crate::totals::Totals;
 
 /// Identity that a report must carry to count for an attempt.
@@ -10,6 +12,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) uid: &'a str,
     pub(crate) run: u32,
     pub(crate) attempt: u32,
+    /// Decides which categories no retry can mend.
+    pub(crate) policy: &'a RetryPolicy,
 }
 
 impl Expected<'_> {
@@ -105,15 +109,12 @@ pub(crate) fn failure(
         .iter()
         .filter_map(|pod| pod_failure(pod, expected))
         .collect();
-    causes.sort_by_key(|cause| {
-        (
-            cause.category.action() != Action::Fail,
-            cause.shard.unwrap_or(u32::MAX),
-        )
-    });
+    let is_final =
+        |cause: &Cause| retry::verdict(expected.policy, cause.category).action == Action::Fail;
+    causes.sort_by_key(|cause| (!is_final(cause), cause.shard.unwrap_or(u32::MAX)));
     match causes.into_iter().next() {
         // The pods were told to stop because the Job's time was over.
-        Some(cause) if reason == DEADLINE_EXCEEDED && cause.category.action() != Action::Fail => {
+        Some(cause) if reason == DEADLINE_EXCEEDED && !is_final(&cause) => {
             job_failure(reason, message)
         }
         Some(cause) => cause,
@@ -244,14 +245,21 @@ fn lost(pod: &ChildPod) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use etl_contract::{CONTRACT_VERSION, OutputLocation, Statistics};
 
-    const EXPECTED: Expected<'static> = Expected {
-        uid: "uid",
-        run: 1,
-        attempt: 2,
-    };
+    static POLICY: LazyLock<RetryPolicy> = LazyLock::new(RetryPolicy::default);
+
+    fn own() -> Expected<'static> {
+        Expected {
+            uid: "uid",
+            run: 1,
+            attempt: 2,
+            policy: &POLICY,
+        }
+    }
 
     fn pod(shard: u32, exit_code: i32, outcome: Option<Outcome>) -> ChildPod {
         let report = outcome.map(|outcome| {
@@ -290,7 +298,7 @@ mod tests {
     }
 
     fn category(pods: &[ChildPod]) -> Category {
-        failure(pods, &EXPECTED, "FailedIndexes", "").category
+        failure(pods, &own(), "FailedIndexes", "").category
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
         ];
         assert_eq!(category(&pods), Category::BadInput);
         assert_eq!(category(&pods[..2]), Category::Throttled);
-        let cause = failure(&pods, &EXPECTED, "", "");
+        let cause = failure(&pods, &own(), "", "");
         assert_eq!(
             (cause.shard, cause.exit_code, cause.reported),
             (Some(2), Some(65), true)
@@ -318,7 +326,7 @@ mod tests {
             (143, Category::Disrupted),
             (1, Category::WorkerLost),
         ] {
-            let cause = failure(&[pod(0, code, None)], &EXPECTED, "", "");
+            let cause = failure(&[pod(0, code, None)], &own(), "", "");
             assert_eq!(
                 (cause.category, cause.reported),
                 (expected, false),
@@ -358,7 +366,7 @@ mod tests {
     #[test]
     fn a_job_without_pods_is_lost_or_late() {
         assert_eq!(category(&[]), Category::WorkerLost);
-        let late = failure(&[], &EXPECTED, "DeadlineExceeded", "");
+        let late = failure(&[], &own(), "DeadlineExceeded", "");
         assert_eq!(late.category, Category::DeadlineExceeded);
     }
 
@@ -380,12 +388,12 @@ mod tests {
             pod(1, 0, Some(complete)),
         ];
         assert!(matches!(
-            success(&pods, &EXPECTED),
+            success(&pods, &own()),
             Success::Complete(Totals { statistics, .. }) if statistics.rows_read == 7
         ));
-        assert_eq!(success(&pods[..1], &EXPECTED), Success::ReportLost);
+        assert_eq!(success(&pods[..1], &own()), Success::ReportLost);
         assert_eq!(
-            success(&[pod(0, 0, Some(Outcome::NoManifest))], &EXPECTED),
+            success(&[pod(0, 0, Some(Outcome::NoManifest))], &own()),
             Success::NoManifest
         );
     }

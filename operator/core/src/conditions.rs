@@ -5,8 +5,11 @@ use etl_contract::truncate;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// Reason of an EtlJob whose spec cannot be worked on.
+pub(crate) const INVALID_SPEC: &str = "InvalidSpec";
+
 /// Longest message of a condition, in bytes.
-const MESSAGE_LIMIT: usize = 512;
+pub(crate) const MESSAGE_LIMIT: usize = 512;
 
 /// What the status says in one word, with its reason and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Standing {
     pub reason: String,
     /// A sentence for people. Stable: no counters, no clock.
     pub message: String,
+    /// It is about a run that has ended, the one that the spec asks for.
+    pub ended: bool,
     /// Nothing more happens without a change by somebody.
     pub stalled: bool,
 }
@@ -37,22 +42,22 @@ pub(crate) fn apply(
     generation: Option<i64>,
     now: Timestamp,
 ) {
-    let ended = matches!(standing.phase, Phase::Complete | Phase::Failed);
-    let finished_run = status
-        .run
-        .as_ref()
-        .is_some_and(|run| run.completion_time.is_some());
+    let is = |phase| standing.phase == phase;
+    let at_rest = is(Phase::Complete) || is(Phase::Failed) || is(Phase::Suspended);
     status.phase = Some(standing.phase);
     status.observed_generation = generation;
     for (kind, value) in [
-        (ConditionType::Complete, standing.phase == Phase::Complete),
-        (
-            ConditionType::Failed,
-            standing.phase == Phase::Failed && finished_run,
-        ),
-        (ConditionType::Reconciling, !ended && !standing.stalled),
+        (ConditionType::Complete, is(Phase::Complete)),
+        (ConditionType::Failed, is(Phase::Failed) && standing.ended),
+        (ConditionType::Suspended, is(Phase::Suspended)),
+        (ConditionType::Reconciling, !at_rest && !standing.stalled),
         (ConditionType::Stalled, standing.stalled),
     ] {
+        // As in batch/v1, what was never suspended does not say that it is not.
+        let shown = status.conditions.iter().any(|c| c.type_ == kind.as_str());
+        if kind == ConditionType::Suspended && !value && !shown {
+            continue;
+        }
         set(status, kind, value, standing, generation, now);
     }
 }
@@ -100,10 +105,14 @@ fn seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// The texts of the ATTEMPT and DURATION columns.
+/// The texts of the ATTEMPT, FAILURE and DURATION columns.
 pub(crate) fn summarize(status: &mut EtlJobStatus, max_attempts: u32) {
+    let failure = failure(status);
     let Some(run) = &status.run else {
-        status.summary = None;
+        status.summary = failure.map(|failure| Summary {
+            failure: Some(failure),
+            ..Summary::default()
+        });
         return;
     };
     let failed = status.phase == Some(Phase::Failed);
@@ -120,8 +129,22 @@ pub(crate) fn summarize(status: &mut EtlJobStatus, max_attempts: u32) {
             "{}/{max_attempts}",
             current.clamp(1, max_attempts.max(1))
         )),
+        failure,
         duration,
     });
+}
+
+/// The text of the FAILURE column: what stands in the way now, else why the last
+/// attempt failed.
+fn failure(status: &EtlJobStatus) -> Option<String> {
+    let stalled = ConditionType::Stalled.as_str();
+    let invalid =
+        |c: &Condition| c.type_ == stalled && c.status == "True" && c.reason == INVALID_SPEC;
+    if status.conditions.iter().any(invalid) {
+        return Some(INVALID_SPEC.to_owned());
+    }
+    let failure = status.last_failure.as_ref()?;
+    Some(failure.category.clone())
 }
 
 /// `850ms`, `4.2s`, `1m4s`, `2h10m`: two units at most, as `kubectl` prints ages.
@@ -146,6 +169,7 @@ mod tests {
             phase,
             reason: "R".into(),
             message: "m".into(),
+            ended: true,
             stalled: false,
         }
     }

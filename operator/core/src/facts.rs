@@ -1,9 +1,9 @@
 //! The world as one pass sees it, reduced to what decisions are made on.
 
-use etl_api::{EtlJob, labels};
+use etl_api::{Attempt, EtlJob, labels};
 use etl_contract::RunReport;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -56,6 +56,10 @@ pub struct ChildJob {
     pub uid: String,
     /// Since when it is being deleted.
     pub deleting: Option<Timestamp>,
+    /// Whether it is suspended, as a queue does that holds it.
+    pub suspended: bool,
+    /// When it was last resumed after that.
+    pub resumed: Option<Timestamp>,
     /// Where it stands.
     pub state: JobState,
     /// Pods that exist and are not finished.
@@ -171,7 +175,8 @@ pub fn needs(job: &EtlJob, jobs: &[ChildJob], now: Timestamp) -> Needs {
         };
     };
     let unstarted = attempt.running_time.is_none() && child.ready == 0 && !child.is_finished();
-    let late = unstarted && now.duration_since(attempt.start_time) >= start_patience(job);
+    let waits = now.duration_since(start(attempt, child));
+    let late = unstarted && !child.suspended && waits >= start_patience(job);
     // A running pod that vanished may have been disrupted. While the shards
     // start, that not all of them run is no sign of it.
     let vanished = child.active > child.ready
@@ -190,6 +195,13 @@ pub fn needs(job: &EtlJob, jobs: &[ChildJob], now: Timestamp) -> Needs {
         warnings_of: (late && child.active == 0).then(|| child.uid.clone()),
         confirm_gone: None,
     }
+}
+
+/// When the time began that the attempt has to start: its intent, or a later
+/// resumption of its Job.
+pub(crate) fn start(attempt: &Attempt, child: &ChildJob) -> Timestamp {
+    let resumed = child.resumed.unwrap_or(attempt.start_time);
+    attempt.start_time.max(resumed)
 }
 
 impl From<&Job> for ChildJob {
@@ -223,12 +235,20 @@ impl From<&Job> for ChildJob {
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
             deleting: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            suspended: job.spec.as_ref().is_some_and(|s| s.suspend == Some(true)),
+            resumed: status.and_then(resumed),
             state,
             active: count(status.map(|s| s.active)),
             ready: count(status.map(|s| s.ready)),
             finished: count(status.map(|s| s.succeeded)) + count(status.map(|s| s.failed)),
         }
     }
+}
+
+fn resumed(status: &JobStatus) -> Option<Timestamp> {
+    let mut conditions = status.conditions.iter().flatten();
+    let suspended = conditions.find(|c| c.type_ == "Suspended" && c.status == "False")?;
+    Some(suspended.last_transition_time.as_ref()?.0)
 }
 
 impl From<&Pod> for ChildPod {

@@ -5,7 +5,7 @@
 //! never read for a decision.
 
 use etl_api::{ConditionType, EtlJob, EtlJobStatus, Run, RunRecord};
-use etl_contract::truncate;
+use etl_contract::{Category, truncate};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,8 @@ pub enum ProcessingStatus {
     Completed,
     /// Ended without.
     Failed,
-    /// The EtlJob was deleted before its end was recorded.
+    /// Ended on request, or for other work; or the EtlJob was deleted before the
+    /// end was recorded.
     Cancelled,
 }
 
@@ -137,6 +138,17 @@ pub fn cancelled(job: &EtlJob, settings: &Settings, now: Timestamp) -> Option<Le
     })
 }
 
+/// What became of a run with this result.
+fn ended(result: &str) -> ProcessingStatus {
+    if result == "Complete" {
+        ProcessingStatus::Completed
+    } else if result == Category::Cancelled.as_str() {
+        ProcessingStatus::Cancelled
+    } else {
+        ProcessingStatus::Failed
+    }
+}
+
 struct Identity<'a> {
     job: &'a EtlJob,
     settings: &'a Settings,
@@ -177,28 +189,41 @@ impl Identity<'_> {
     }
 
     fn closed(&self, run: &RunRecord) -> LedgerRecord {
-        let complete = run.result == "Complete";
+        let processing_status = ended(&run.result);
+        let complete = processing_status == ProcessingStatus::Completed;
+        let base = self.base(run.number, run.start_time, run.revision);
+        let output = run.output.as_ref();
         LedgerRecord {
-            processing_status: if complete {
-                ProcessingStatus::Completed
-            } else {
-                ProcessingStatus::Failed
-            },
+            processing_status,
             end_time: Some(run.completion_time),
             error_message: (!run.message.is_empty()).then(|| run.message.clone()),
             category: (!complete).then(|| run.result.clone()),
             attempt: Some(run.attempt),
-            ..self.base(run.number, run.start_time, run.revision)
+            record_count: run.statistics.map(|s| s.rows_written),
+            file_size_bytes: run.statistics.map(|s| s.source_bytes),
+            statistics: run.statistics,
+            manifest: output.map(|output| output.manifest_uri.clone()),
+            source_file_path: run
+                .source_uri
+                .clone()
+                .unwrap_or_else(|| base.source_file_path.clone()),
+            output_file_path: output
+                .and_then(|output| output.first_object_uri.clone())
+                .or_else(|| run.output_uri.clone())
+                .unwrap_or_else(|| base.output_file_path.clone()),
+            ..base
         }
     }
 
     fn present(&self, run: &Run, status: &EtlJobStatus) -> LedgerRecord {
-        let ended = run.completion_time.is_some();
-        let complete = is_true(status, ConditionType::Complete);
-        let processing_status = match (ended, complete) {
-            (false, _) => ProcessingStatus::InProgress,
-            (true, true) => ProcessingStatus::Completed,
-            (true, false) => ProcessingStatus::Failed,
+        let processing_status = match (&run.completion_time, &run.outcome) {
+            (None, _) => ProcessingStatus::InProgress,
+            (Some(_), Some(outcome)) => ended(&outcome.result),
+            // Ended under a version that did not write it down.
+            (Some(_), None) if is_true(status, ConditionType::Complete) => {
+                ProcessingStatus::Completed
+            }
+            (Some(_), None) => ProcessingStatus::Failed,
         };
         let last = status.attempts.last().map(|attempt| attempt.number);
         let base = self.base(run.number, run.start_time, self.revision);
@@ -229,7 +254,12 @@ impl Identity<'_> {
                 .output
                 .as_ref()
                 .and_then(|output| output.first_object_uri.clone())
+                .or_else(|| run.output_uri.clone())
                 .unwrap_or_else(|| base.output_file_path.clone()),
+            source_file_path: run
+                .source_uri
+                .clone()
+                .unwrap_or_else(|| base.source_file_path.clone()),
             statistics: status.statistics,
             ..base
         }

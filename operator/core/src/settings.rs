@@ -43,6 +43,8 @@ pub struct WorkerDefaults {
     pub tolerations: Vec<Toleration>,
     /// PriorityClass.
     pub priority_class_name: Option<String>,
+    /// Queue of Kueue.
+    pub queue_name: Option<String>,
     /// Secret with static keys, for stores that are not AWS.
     pub credentials_secret_name: Option<String>,
 }

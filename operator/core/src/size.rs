@@ -38,9 +38,13 @@ fn old_attempts(status: &mut EtlJobStatus) {
     }
 }
 
+/// The ledger has had all of it.
 fn old_runs(status: &mut EtlJobStatus) {
     for run in &mut status.runs {
         run.message.clear();
+        run.source_uri = None;
+        run.output_uri = None;
+        run.output = None;
     }
 }
 
@@ -55,6 +59,10 @@ fn skipped(status: &mut EtlJobStatus) {
 fn conditions(status: &mut EtlJobStatus) {
     for condition in &mut status.conditions {
         truncate(&mut condition.message, SHORT);
+    }
+    let run = status.run.as_mut();
+    if let Some(outcome) = run.and_then(|run| run.outcome.as_mut()) {
+        truncate(&mut outcome.message, SHORT);
     }
 }
 

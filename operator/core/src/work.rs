@@ -1,6 +1,6 @@
 //! What defines a run's work, and the order that is given for it.
 
-use etl_api::{Attempt, EtlJob, EtlJobSpec, Run};
+use etl_api::{Attempt, EtlJob, EtlJobSpec, Resources, Run};
 use etl_contract::{CONTRACT_VERSION, Job, Mode, Tag, WorkOrder};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
@@ -14,8 +14,8 @@ use crate::settings::Settings;
 /// that is already covered; then both forms are kept.
 const HASH_VERSION: &str = "v1";
 
-/// Hash of the fields that define the work: `source`, `output`, `transform` and
-/// `schema`, without the members that equal their default, so that a new field
+/// Hash of the fields that define the work: `source`, `output`, `transform`,
+/// `schema` and `runId`, without the members that equal their default, so that a new field
 /// with a default leaves old hashes as they are.
 pub fn work_hash(spec: &EtlJobSpec) -> String {
     let mut work = Map::new();
@@ -26,6 +26,9 @@ pub fn work_hash(spec: &EtlJobSpec) -> String {
     }
     if let Some(spec) = &spec.schema {
         work.insert("schema".into(), schema(spec));
+    }
+    if let Some(id) = &spec.run_id {
+        work.insert("runId".into(), json!(id));
     }
     // serde_json's map is sorted by key: the text is canonical.
     let digest = Sha256::digest(Value::Object(work).to_string());
@@ -108,6 +111,12 @@ pub(crate) fn namespace(job: &EtlJob) -> String {
 /// The order for one attempt.
 pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) -> WorkOrder {
     let spec = &job.spec;
+    let mut output = output_order(&spec.output);
+    // The manifest is looked up where this run wrote it, whatever the spec asks
+    // for by now.
+    if let Some(uri) = run.output_uri.as_ref().filter(|_| attempt.settle) {
+        output.uri.clone_from(uri);
+    }
     WorkOrder {
         version: CONTRACT_VERSION,
         job: Job {
@@ -136,9 +145,9 @@ pub fn order(job: &EtlJob, run: &Run, attempt: &Attempt, settings: &Settings) ->
             Mode::Convert
         },
         active_deadline_seconds: u64::from(spec.execution.active_deadline_seconds),
-        memory_limit_bytes: memory_limit(spec, settings),
+        memory_limit_bytes: memory_limit(spec, run, settings),
         source: source_order(&spec.source),
-        output: output_order(&spec.output),
+        output,
         transform: etl_contract::Transform {
             columns: spec.transform.columns.clone(),
             ingested_at_column: spec.transform.ingested_at_column.clone(),
@@ -200,13 +209,36 @@ fn schema_order(schema: &etl_api::Schema) -> etl_contract::Schema {
     }
 }
 
-fn memory_limit(spec: &EtlJobSpec, settings: &Settings) -> Option<u64> {
-    let resources = spec
-        .worker
-        .resources
-        .as_ref()
-        .or(settings.worker.resources.as_ref())?;
-    quantity::bytes_of(resources.limits.as_ref()?.memory.as_ref()?)
+/// Memory limit of the run's attempts in bytes, if there is one.
+pub(crate) fn memory_limit(spec: &EtlJobSpec, run: &Run, settings: &Settings) -> Option<u64> {
+    let given = given_resources(spec, settings)?;
+    let limit = quantity::bytes_of(given.limits.as_ref()?.memory.as_ref()?)?;
+    // What was raised is not lowered by an edit to less.
+    Some(run.memory_bytes.map_or(limit, |raised| raised.max(limit)))
+}
+
+/// Resources of the worker container: those of the resource, else those of the
+/// installation, with the memory that the run has come to need.
+pub(crate) fn resources(spec: &EtlJobSpec, run: &Run, settings: &Settings) -> Option<Resources> {
+    let mut resources = given_resources(spec, settings)?.clone();
+    if run.memory_bytes.is_some()
+        && let Some(bytes) = memory_limit(spec, run, settings)
+    {
+        // Also set aside: an attempt that starved once shall not depend on what
+        // its neighbours leave.
+        for list in [&mut resources.limits, &mut resources.requests]
+            .into_iter()
+            .flatten()
+        {
+            list.memory = Some(IntOrString::String(bytes.to_string()));
+        }
+    }
+    Some(resources)
+}
+
+fn given_resources<'a>(spec: &'a EtlJobSpec, settings: &'a Settings) -> Option<&'a Resources> {
+    let own = spec.worker.resources.as_ref();
+    own.or(settings.worker.resources.as_ref())
 }
 
 #[cfg(test)]
@@ -326,6 +358,7 @@ mod tests {
             ("/output/onExisting", json!("Replace")),
             ("/output/storageClass", json!("STANDARD_IA")),
             ("/output/tags", json!({"a": "b"})),
+            ("/runId", json!("again")),
         ] {
             let mut spec = base.clone();
             let (parent, name) = pointer.rsplit_once('/').unwrap();

@@ -107,6 +107,31 @@ fn each_problem_names_its_field() {
             "spec.retryPolicy.maxAttempts: must be between",
         ),
         (
+            "/retryPolicy/rules",
+            json!([{"categories": ["BadInput"], "action": "Retry", "backoff": {"factor": 11}}]),
+            "spec.retryPolicy.rules[0].backoff.factor: must be between",
+        ),
+        (
+            "/retryPolicy/rules",
+            json!([{"categories": ["BadInput"], "action": "Fail", "maxAttempts": 2}]),
+            "spec.retryPolicy.rules[0]: maxAttempts and backoff are for",
+        ),
+        (
+            "/retryPolicy/rules",
+            json!([{"categories": ["Cancelled"], "action": "Fail"}]),
+            "spec.retryPolicy.rules[0].categories: must not name Cancelled",
+        ),
+        (
+            "/retryPolicy/memory",
+            json!({"max": "lots"}),
+            "spec.retryPolicy.memory.max: must be a quantity",
+        ),
+        (
+            "/execution/deadlineSeconds",
+            json!(9),
+            "spec.execution.deadlineSeconds: must be between",
+        ),
+        (
             "/source/onInvalidObject",
             json!("Skip"),
             "spec.source.maxInvalidObjects: must be at least 1",

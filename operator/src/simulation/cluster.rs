@@ -5,7 +5,7 @@ use std::future;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use etl_api::EtlJob;
+use etl_api::{EtlJob, labels};
 use etl_core::Event;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -176,6 +176,10 @@ impl State {
         }
         invariants::create(body, &self.jobs, self.etljob.as_ref(), &mut self.violations);
         let mut job = body.clone();
+        if job.labels().contains_key(labels::QUEUE) {
+            // As the webhook of a queue does.
+            job.spec.get_or_insert_default().suspend = Some(true);
+        }
         job.metadata.uid = Some(self.next_uid());
         job.metadata.resource_version = Some(self.next_version());
         self.jobs.insert(job.name_any(), job);

@@ -1,8 +1,8 @@
 //! What must never happen, looked at with every write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use etl_api::{EtlJob, EtlJobStatus};
+use etl_api::{EtlJob, EtlJobStatus, Run};
 use etl_core::ChildJob;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -20,7 +20,7 @@ pub fn status(
         .run
         .as_ref()
         .filter(|run| run.completion_time.is_some())
-        && after.run.as_ref() != Some(ended)
+        && !stays(ended, after)
     {
         violations.push(format!("run {} did not stay finished", ended.number));
     }
@@ -43,6 +43,41 @@ pub fn status(
     {
         violations.push(format!("attempt {} is open after {last}", open.number));
     }
+}
+
+/// Whether a run that has ended is still there as it ended: as the present one,
+/// or as the last before it.
+fn stays(ended: &Run, after: &EtlJobStatus) -> bool {
+    let present = after.run.as_ref();
+    if present.is_some_and(|run| run.number == ended.number) {
+        return present.is_some_and(|run| {
+            run.completion_time == ended.completion_time && run.outcome == ended.outcome
+        });
+    }
+    let result = ended.outcome.as_ref().map(|outcome| &outcome.result);
+    present.is_some_and(|run| run.number == ended.number + 1)
+        && after
+            .runs
+            .last()
+            .is_some_and(|last| last.number == ended.number && Some(&last.result) == result)
+}
+
+/// At rest: what is told of the run is true of its output.
+pub fn end(status: &EtlJobStatus, manifests: &BTreeSet<u32>) {
+    let Some((run, outcome)) = status
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, run.outcome.as_ref()?)))
+    else {
+        return;
+    };
+    assert_eq!(
+        outcome.result == "Complete",
+        manifests.contains(&run.number),
+        "run {} ended as {}",
+        run.number,
+        outcome.result
+    );
 }
 
 /// A Job is created beside `others`.

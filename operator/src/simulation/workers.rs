@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use etl_api::{EtlJob, EtlJobSpec};
 use etl_contract::{
     CONTRACT_VERSION, Category, Failure, Mode, Outcome, OutputLocation, RunReport, Statistics,
     WORK_ORDER_ENV, WorkOrder,
 };
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -27,15 +29,23 @@ pub enum Fate {
     KilledAfterCommit,
     /// They run for ever.
     Hang,
+    /// They commit, and then never end.
+    CommitAndHang,
     /// They never start.
     Wait,
 }
+
+/// What somebody does to a spec.
+pub type Edit = fn(&mut EtlJobSpec);
 
 /// What workers are to do and have done.
 #[derive(Default)]
 pub struct Workers {
     /// By ordinal of the attempt; others work.
     pub fates: BTreeMap<u32, Fate>,
+    /// What somebody does to the spec as the pods of an attempt come to run, by
+    /// its ordinal.
+    pub edits: BTreeMap<u32, Edit>,
     /// Runs that have a manifest.
     pub manifests: BTreeSet<u32>,
     /// Manifests that were written, counted each time.
@@ -68,8 +78,12 @@ impl State {
         let Some(order) = order_of(job) else {
             return false;
         };
+        if queue(job) {
+            return true;
+        }
         let status = job.status.get_or_insert_default();
-        if status.conditions.is_some() {
+        let ended = |c: &JobCondition| c.type_ != "Suspended";
+        if status.conditions.iter().flatten().any(ended) {
             return false;
         }
         let shards = i32::try_from(order.shards).expect("few shards");
@@ -86,9 +100,15 @@ impl State {
             (Some(_), None) if fate != Fate::Wait => {
                 status.ready = Some(shards);
                 self.set_pods(job, uid, &order, |_, _| json!({ "running": {} }));
+                if fate == Fate::CommitAndHang {
+                    self.workers.commit(order.run.number);
+                }
+                if let Some(edit) = self.workers.edits.remove(&order.attempt) {
+                    self.edit(|job| edit_spec(job, edit));
+                }
                 true
             }
-            (Some(_), Some(_)) if fate != Fate::Hang => {
+            (Some(_), Some(_)) if !matches!(fate, Fate::Hang | Fate::CommitAndHang) => {
                 let ends: Vec<Value> = (0..order.shards)
                     .map(|shard| self.workers.end(&order, shard, fate))
                     .collect();
@@ -113,6 +133,34 @@ impl State {
             .collect();
         self.pods.insert(uid.to_owned(), pods);
     }
+}
+
+/// Edits as the API server takes them: every change of the spec is a new
+/// generation.
+pub fn edit_spec(job: &mut EtlJob, edit: Edit) {
+    edit(&mut job.spec);
+    job.metadata.generation = job.metadata.generation.map(|generation| generation + 1);
+}
+
+/// What a queue does with a Job that carries its label: it holds it for a step,
+/// then admits it. Returns whether it did something.
+fn queue(job: &mut Job) -> bool {
+    let held = job.spec.as_ref().is_some_and(|s| s.suspend == Some(true));
+    if !held {
+        return false;
+    }
+    let status = job.status.get_or_insert_default();
+    let shown = status.conditions.is_some();
+    status.conditions = Some(vec![JobCondition {
+        type_: "Suspended".into(),
+        status: if shown { "False" } else { "True" }.into(),
+        last_transition_time: Some(Time("2026-11-24T00:00:00Z".parse().expect("a time"))),
+        ..JobCondition::default()
+    }]);
+    if shown {
+        job.spec.get_or_insert_default().suspend = Some(false);
+    }
+    true
 }
 
 impl Workers {

@@ -14,9 +14,9 @@ use kube::runtime::watcher::Event;
 use tokio::task::JoinHandle;
 
 use super::cluster::{FakeCluster, Fault};
-use super::fixture;
 use super::ledger::FakeLedger;
 use super::workers::Fate;
+use super::{fixture, invariants};
 use crate::clock::Clock;
 use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
@@ -237,5 +237,8 @@ impl World {
         assert!(state.violations.is_empty(), "{:#?}", state.violations);
         let runs: BTreeSet<_> = state.workers.manifests.iter().collect();
         assert_eq!(state.workers.commits as usize, runs.len());
+        if let Some(status) = state.etljob.as_ref().and_then(|job| job.status.as_ref()) {
+            invariants::end(status, &state.workers.manifests);
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! Closing an attempt, and what that means for the run.
 
-use etl_api::{Attempt, AttemptRecord, LastFailure, Phase, Run, RunRecord, SettleReason};
+use etl_api::{Attempt, AttemptRecord, LastFailure, Phase, SettleReason};
 use etl_contract::{Action, Category, truncate};
+use jiff::Timestamp;
 
+use super::demand;
 use super::draft::Draft;
+use super::run::{self, finish_complete, finish_failed};
 use super::settle;
 use crate::classify::Cause;
-use crate::conditions::{Standing, human};
-use crate::retry;
+use crate::conditions::Standing;
+use crate::retry::{self, Verdict};
 use crate::totals::Totals;
+use crate::work;
 
 /// Attempts that a run gets for nothing: disruptions and look-ups.
 pub(super) const FREE_ATTEMPTS: u32 = 5;
@@ -17,9 +21,21 @@ pub(super) const FREE_ATTEMPTS: u32 = 5;
 pub(super) const NOT_TRIED: &str = "NotTried";
 pub(super) const NAME_TAKEN: &str = "NameTaken";
 
-/// Closed attempts and runs that the status keeps.
+/// Result of an attempt, and of a run, with a complete output.
+pub(super) const COMPLETE: &str = "Complete";
+
+/// Results of attempts that were ended although they did well.
+pub(super) const CANCELLED: &str = Category::Cancelled.as_str();
+pub(super) const OVERDUE: &str = Category::DeadlineExceeded.as_str();
+pub(super) const REPLACED: &str = "Replaced";
+pub(super) const SUSPENDED: &str = "Suspended";
+
+/// Why a failure ended its run.
+pub(super) const NOT_RETRYABLE: &str = "NotRetryable";
+pub(super) const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
+
+/// Closed attempts that the status keeps.
 const ATTEMPTS_KEPT: usize = 10;
-const RUNS_KEPT: usize = 5;
 
 /// Longest texts, in bytes, so that the status stays below 8 KiB.
 const RECORD_MESSAGE_LIMIT: usize = 160;
@@ -29,7 +45,7 @@ const FAILURE_HINT_LIMIT: usize = 300;
 
 /// Row 4: the manifest exists.
 pub(super) fn complete(draft: &mut Draft<'_>, attempt: &Attempt, totals: Totals) {
-    record(draft, attempt, "Complete", false, "");
+    record(draft, attempt, COMPLETE, false, "");
     let message = totals.summary();
     totals.publish(&mut draft.status);
     finish_complete(draft, "Completed", message);
@@ -60,14 +76,25 @@ pub(super) fn failed(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
 pub(super) fn not_tried(draft: &mut Draft<'_>, attempt: &Attempt) {
     let message = "no Job was created in time, because no operator ran";
     record(draft, attempt, NOT_TRIED, false, message);
-    draft.open_attempt();
 }
 
 /// The Job's name belongs to somebody else: the next ordinal has another name.
 pub(super) fn name_taken(draft: &mut Draft<'_>, attempt: &Attempt) {
     let message = format!("the name {} belongs to another object", attempt.job_name);
     record(draft, attempt, NAME_TAKEN, false, &message);
-    draft.open_attempt();
+}
+
+/// Rows 3 and 10: the attempt was ended although it did well. It may have
+/// committed before it obeyed.
+pub(super) fn interrupted(draft: &mut Draft<'_>, attempt: &Attempt, result: &str) {
+    let ending = attempt.ending.as_ref();
+    let message = ending.map_or("", |ending| ending.message.as_str());
+    record(draft, attempt, result, false, message);
+    if !attempt.settle
+        && let Some(run) = draft.status.run.as_mut()
+    {
+        run.unreported = true;
+    }
 }
 
 /// Counts a failure and decides what follows.
@@ -75,21 +102,22 @@ pub(super) fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     let Some(mut run) = draft.status.run.clone() else {
         return;
     };
-    let policy = draft.job.spec.retry_policy.clone();
-    let free = cause.category.action() == Action::RetryFree && run.free_attempts < FREE_ATTEMPTS;
+    let verdict = retry::verdict(&draft.job.spec.retry_policy, cause.category);
+    let free = verdict.action == Action::RetryFree && run.free_attempts < FREE_ATTEMPTS;
     if free {
         run.free_attempts += 1;
     } else {
         run.failures += 1;
     }
-    let retryable = retryable(draft, cause.category);
-    let exhausted = run.failures >= policy.max_attempts;
+    let retryable = retryable(draft, cause.category, &verdict);
+    let exhausted = run.failures >= verdict.max_attempts;
     let reason = match (retryable, exhausted) {
-        (false, _) => "NotRetryable",
-        (true, true) => "RetriesExhausted",
+        (false, _) => NOT_RETRYABLE,
+        (true, true) => RETRIES_EXHAUSTED,
         (true, false) => "Retrying",
     };
     let reported = cause.reported;
+    run.unreported = !reported;
     let changed = cause.category == Category::SourceChanged;
     record(
         draft,
@@ -106,12 +134,17 @@ pub(super) fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
             attempt.number, cause.category, cause.message
         ),
     );
-    draft.status.run = Some(run.clone());
+    let failures = run.failures;
+    draft.status.run = Some(run);
     if retryable && !exhausted {
-        if changed {
-            next_run(draft, &run, &cause);
+        if cause.category == Category::OutOfMemory {
+            give_more_memory(draft);
         }
-        wait(draft, attempt, run.failures.max(1), &cause);
+        // Other work has a run of its own in any case.
+        if changed && !demand::newer_run(draft) {
+            run::start_over(draft, &cause);
+        }
+        wait(draft, attempt, failures.max(1), &cause);
     } else if reported {
         finish_failed(draft);
     } else {
@@ -119,41 +152,39 @@ pub(super) fn charge(draft: &mut Draft<'_>, attempt: &Attempt, cause: Cause) {
     }
 }
 
-fn retryable(draft: &Draft<'_>, category: Category) -> bool {
+fn retryable(draft: &Draft<'_>, category: Category, verdict: &Verdict<'_>) -> bool {
     let source = &draft.job.spec.source;
     let pinned = source.etag.is_some() || source.version_id.is_some();
-    category.action() != Action::Fail && !(category == Category::SourceChanged && pinned)
+    let gone = category == Category::SourceChanged && pinned && !verdict.by_rule;
+    verdict.action != Action::Fail && !gone
 }
 
-/// A source that changed needs a fresh plan, and plans belong to runs.
-fn next_run(draft: &mut Draft<'_>, run: &Run, cause: &Cause) {
-    let mut message = cause.message.clone();
-    truncate(&mut message, RECORD_MESSAGE_LIMIT);
-    draft.status.runs.push(RunRecord {
-        number: run.number,
-        start_time: run.start_time,
-        completion_time: draft.now,
-        result: cause.category.as_str().to_owned(),
-        message,
-        attempt: draft.status.attempts.last().map_or(0, |last| last.number),
-        revision: draft.revision(),
-    });
-    let surplus = draft.status.runs.len().saturating_sub(RUNS_KEPT);
-    draft.status.runs.drain(..surplus);
-    draft.status.run = Some(Run {
-        number: run.number + 1,
-        start_time: draft.now,
-        worker_image: draft.settings.worker_image.clone(),
-        shards: draft.job.spec.execution.parallelism,
-        ..run.clone()
-    });
+/// Raises the memory limit of the attempts to come, as `retryPolicy.memory` says.
+fn give_more_memory(draft: &mut Draft<'_>) {
+    let Some(run) = &draft.status.run else { return };
+    let growth = draft.job.spec.retry_policy.memory.as_ref();
+    let limit = work::memory_limit(&draft.job.spec, run, draft.settings);
+    let (Some(growth), Some(limit)) = (growth, limit) else {
+        return;
+    };
+    let more = retry::more_memory(growth, limit);
+    if more == limit {
+        return;
+    }
+    if let Some(run) = draft.status.run.as_mut() {
+        run.memory_bytes = Some(more);
+    }
+    draft.tell(
+        "MemoryRaised",
+        format!("The next attempt gets {more} bytes of memory instead of {limit}"),
+    );
 }
 
 /// Sets the time of the next attempt.
 pub(super) fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32, cause: &Cause) {
     let number = draft.status.run.as_ref().map_or(1, |run| run.number);
-    let backoff = &draft.job.spec.retry_policy.backoff;
-    let delay = retry::delay(backoff, &draft.uid, number, failures);
+    let verdict = retry::verdict(&draft.job.spec.retry_policy, cause.category);
+    let delay = retry::delay(verdict.backoff, &draft.uid, number, failures);
     let next = draft.now + delay;
     if let Some(closed) = draft.status.attempts.last_mut() {
         closed.backoff_seconds = u32::try_from((delay.as_millis() + 999) / 1000).ok();
@@ -166,69 +197,25 @@ pub(super) fn wait(draft: &mut Draft<'_>, attempt: &Attempt, failures: u32, caus
             "attempt {} failed: {}; the next one starts at {next}",
             attempt.number, cause.category
         ),
+        ended: false,
         stalled: false,
     });
     draft.wake_at(next);
 }
 
-pub(super) fn finish_complete(draft: &mut Draft<'_>, reason: &str, message: String) {
-    close_run(draft);
-    settle::clear(draft);
-    draft.status.last_failure = None;
-    let took = took(draft);
-    draft.tell("Completed", format!("Completed in {took}: {message}"));
+/// Row 14: shows that the next attempt is waited for, if something else, such as
+/// a suspend, was shown meanwhile.
+pub(super) fn stand_waiting(draft: &mut Draft<'_>, next: Timestamp) {
+    if draft.status.phase == Some(Phase::Retrying) {
+        return;
+    }
     draft.stand(Standing {
-        phase: Phase::Complete,
-        reason: reason.to_owned(),
-        message,
+        phase: Phase::Retrying,
+        reason: "Retrying".to_owned(),
+        message: format!("the next attempt starts at {next}"),
+        ended: false,
         stalled: false,
     });
-}
-
-pub(super) fn finish_failed(draft: &mut Draft<'_>) {
-    close_run(draft);
-    let failure = draft.status.last_failure.clone();
-    let (category, message) = failure.as_ref().map_or(("Internal", ""), |f| {
-        (f.category.as_str(), f.message.as_str())
-    });
-    let exhausted = draft
-        .status
-        .run
-        .as_ref()
-        .is_some_and(|run| run.failures >= draft.job.spec.retry_policy.max_attempts);
-    let final_category = category
-        .parse::<Category>()
-        .is_ok_and(|category| !retryable(draft, category));
-    let reason = if final_category || !exhausted {
-        "NotRetryable"
-    } else {
-        "RetriesExhausted"
-    };
-    let message = format!("{category}: {message}");
-    if let Some(failure) = draft.status.last_failure.as_mut() {
-        failure.reason = reason.to_owned();
-    }
-    draft.warn(reason, format!("Failed for good: {message}"));
-    draft.stand(Standing {
-        phase: Phase::Failed,
-        reason: reason.to_owned(),
-        message,
-        stalled: true,
-    });
-}
-
-fn close_run(draft: &mut Draft<'_>) {
-    let now = draft.now;
-    if let Some(run) = draft.status.run.as_mut() {
-        run.completion_time = Some(now);
-    }
-    draft.status.next_attempt_time = None;
-}
-
-fn took(draft: &Draft<'_>) -> String {
-    draft.status.run.as_ref().map_or_else(String::new, |run| {
-        human(draft.now.duration_since(run.start_time))
-    })
 }
 
 /// Moves the open attempt to the closed ones.
@@ -246,6 +233,7 @@ pub(super) fn record(
         number: attempt.number,
         run: draft.status.run.as_ref().map_or(1, |run| run.number),
         start_time: attempt.start_time,
+        running_time: attempt.running_time,
         end_time: draft.now,
         result: result.to_owned(),
         charged,

@@ -13,25 +13,28 @@
 //! - Intent before effect: a Job is created only by a plan whose status, which
 //!   is written first, names it.
 //! - Every plan of an unfinished job either acts, waits for an event of a
-//!   child that exists, or has a wake-up time.
+//!   child that exists, has a wake-up time, or waits for a change of the spec
+//!   and says so.
 
+mod active;
 mod close;
+mod demand;
 mod draft;
+mod ending;
 mod open;
+mod retention;
+mod run;
 mod settle;
 #[cfg(test)]
 mod tests;
 
-use etl_api::{EtlJob, EtlJobStatus, Phase};
-use etl_contract::Category;
+use etl_api::{EtlJob, EtlJobStatus};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::child::{Child, GRACE_SECONDS};
-use crate::classify::Cause;
-use crate::conditions::Standing;
-use crate::facts::{ChildJob, Observed};
+use crate::facts::Observed;
 use crate::settings::Settings;
-use crate::validate::{SpecProblem, validate};
+use crate::validate::validate;
 use draft::Draft;
 
 /// What is to be done in one pass.
@@ -84,9 +87,6 @@ pub struct Event {
     pub note: String,
 }
 
-/// Finished Jobs that are kept for their logs.
-const JOBS_KEPT: usize = 3;
-
 /// Beyond its own deadline and the pods' grace, this long is waited for a Job
 /// that is being deleted.
 const GONE_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -108,28 +108,31 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
         return;
     }
     let problems = validate(&draft.job.spec, draft.settings.reach);
+    run::confirm(draft);
+    run::clock(draft);
     if let Some(attempt) = draft.status.attempt.clone() {
-        // Rows 3 to 7, 10, 12 and 13.
-        open::decide(draft, &attempt, seen);
+        // Rows 3 to 7, and 10 to 13.
+        open::decide(draft, &attempt, seen, problems.is_empty());
     }
-    old_jobs(draft, seen);
-    if draft.is_finished() {
-        // Row 8.
-        time_to_live(draft, seen);
-    } else if draft.status.attempt.is_some() {
-        // An open attempt goes on with the work it was given (row 9).
-    } else if !problems.is_empty() {
-        // Row 9.
-        stall(draft, &problems);
-    } else if let Some(next) = draft
-        .status
-        .next_attempt_time
-        .filter(|next| draft.now < *next)
-    {
+    retention::old_jobs(draft, seen);
+    if draft.status.attempt.is_none() {
+        match run::next(draft, &problems) {
+            run::Next::Rest => retention::time_to_live(draft, seen),
+            run::Next::Hold => {}
+            run::Next::Attempt => attempt(draft),
+        }
+    }
+    run::wake_for_deadline(draft);
+}
+
+/// Rows 14 and 15.
+fn attempt(draft: &mut Draft<'_>) {
+    let due = draft.status.next_attempt_time;
+    if let Some(next) = due.filter(|next| draft.now < *next) {
         // Row 14: an early pass changes and counts nothing.
+        close::stand_waiting(draft, next);
         draft.wake_at(next);
     } else {
-        // Row 15.
         draft.open_attempt();
     }
 }
@@ -163,71 +166,4 @@ fn strays(draft: &mut Draft<'_>, seen: &Observed) -> bool {
         }
     }
     wait
-}
-
-/// Keeps the newest finished Jobs for their logs and deletes the others.
-fn old_jobs(draft: &mut Draft<'_>, seen: &Observed) {
-    let mut finished: Vec<&ChildJob> = seen
-        .jobs
-        .iter()
-        .filter(|job| job.is_finished() && job.deleting.is_none())
-        .collect();
-    if finished.len() <= JOBS_KEPT {
-        return;
-    }
-    // The newest attempts are those named last in the status.
-    let names = draft.attempt_names();
-    finished.sort_by_key(|job| names.iter().position(|name| *name == job.name));
-    for child in &finished[..finished.len() - JOBS_KEPT] {
-        draft.delete(child);
-    }
-}
-
-/// Row 8: nothing is left to do for a finished run but to let it go in time.
-fn time_to_live(draft: &mut Draft<'_>, seen: &Observed) {
-    let Some(ttl) = draft.job.spec.ttl_seconds_after_finished else {
-        return;
-    };
-    let Some(end) = draft
-        .status
-        .run
-        .as_ref()
-        .and_then(|run| run.completion_time)
-    else {
-        return;
-    };
-    let due = end + SignedDuration::from_secs(i64::from(ttl));
-    if draft.now < due {
-        draft.wake_at(due);
-        return;
-    }
-    // The ledger must have the result before its source disappears.
-    let recorded = !draft.settings.ledger || seen.mirrored_revision >= draft.status.revision;
-    if recorded {
-        draft.actions.push(Action::DeleteSelf);
-    } else {
-        draft.wake_at(draft.now + SignedDuration::from_secs(5));
-    }
-}
-
-/// Row 9: nothing is started from a spec that cannot be worked on.
-fn stall(draft: &mut Draft<'_>, problems: &[SpecProblem]) {
-    let message = problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    let cause = Cause::seen(Category::InvalidSpec, message.clone())
-        .with_hint("correct the named fields, or make a new EtlJob");
-    let failure = close::last_failure(&cause, "InvalidSpec");
-    if draft.status.last_failure.as_ref() != Some(&failure) {
-        draft.warn("InvalidSpec", failure.message.clone());
-    }
-    draft.status.last_failure = Some(failure);
-    draft.stand(Standing {
-        phase: Phase::Failed,
-        reason: "InvalidSpec".to_owned(),
-        message,
-        stalled: true,
-    });
 }

@@ -1,13 +1,14 @@
 //! Looking up how a run ended, when nobody is left to tell: an attempt that only
 //! reads the manifest. Unknown is not failed.
 
-use etl_api::{Attempt, Settle, SettleReason};
+use etl_api::{Attempt, AttemptRecord, Settle, SettleReason};
 use etl_contract::Category;
 
 use super::close::{
-    FREE_ATTEMPTS, NAME_TAKEN, NOT_TRIED, charge, finish_complete, finish_failed, record, wait,
+    CANCELLED, FREE_ATTEMPTS, NAME_TAKEN, NOT_TRIED, OVERDUE, SUSPENDED, charge, record, wait,
 };
 use super::draft::Draft;
+use super::run::{finish_complete, finish_failed};
 use crate::classify::Cause;
 
 /// Failed look-ups after which a run whose Job succeeded counts as complete
@@ -59,13 +60,12 @@ pub(super) fn no_manifest(draft: &mut Draft<'_>, attempt: &Attempt) {
     }
 }
 
-/// Opens the look-up of how the run ended.
+/// Has the end of the run looked up by its next attempt.
 pub(super) fn open(draft: &mut Draft<'_>, reason: SettleReason) {
     if let Some(run) = draft.status.run.as_mut() {
         run.settle = Some(Settle { reason, tries: 0 });
         run.free_attempts += 1;
     }
-    draft.open_attempt();
 }
 
 /// A look-up failed itself. Unknown is not failed: it is tried again, but not
@@ -119,8 +119,14 @@ fn never_started(result: &str) -> bool {
         || [NOT_TRIED, NAME_TAKEN].contains(&result)
 }
 
+/// The same of one that may have been ended before it ran.
+fn never_ran(attempt: &AttemptRecord) -> bool {
+    let interrupted = [CANCELLED, OVERDUE, SUSPENDED].contains(&attempt.result.as_str());
+    never_started(&attempt.result) || (interrupted && attempt.running_time.is_none())
+}
+
 /// Whether the history shows that no attempt of the run had a pod that ran.
-fn nothing_ran(draft: &Draft<'_>) -> bool {
+pub(super) fn nothing_ran(draft: &Draft<'_>) -> bool {
     let run = draft.status.run.as_ref().map_or(0, |run| run.number);
     let attempts = &draft.status.attempts;
     // A history that is cut off shows nothing.
@@ -128,7 +134,7 @@ fn nothing_ran(draft: &Draft<'_>) -> bool {
         .first()
         .is_some_and(|first| first.number == 1 || first.run < run);
     let mut own = attempts.iter().filter(|attempt| attempt.run == run);
-    whole && own.all(|attempt| never_started(&attempt.result))
+    whole && own.all(never_ran)
 }
 
 pub(super) fn clear(draft: &mut Draft<'_>) {

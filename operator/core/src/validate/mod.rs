@@ -9,7 +9,10 @@ mod places;
 
 use std::fmt;
 
-use etl_api::EtlJobSpec;
+use etl_api::{Backoff, EtlJobSpec, RetryAction, RetryRule};
+use etl_contract::Category;
+
+use crate::quantity;
 
 /// Which stores a resource may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,35 +71,18 @@ fn work_size(problems: &mut Problems, spec: &EtlJobSpec) {
 fn numbers(problems: &mut Problems, spec: &EtlJobSpec) {
     let retry = &spec.retry_policy;
     problems.range("spec.retryPolicy.maxAttempts", retry.max_attempts, 1, 100);
-    problems.range(
-        "spec.retryPolicy.backoff.initialSeconds",
-        retry.backoff.initial_seconds,
-        0,
-        86_400,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.maxSeconds",
-        retry.backoff.max_seconds,
-        0,
-        86_400,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.factor",
-        retry.backoff.factor,
-        1,
-        10,
-    );
-    problems.range(
-        "spec.retryPolicy.backoff.jitterPercent",
-        retry.backoff.jitter_percent,
-        0,
-        100,
-    );
-    problems.check(
-        "spec.retryPolicy.backoff.maxSeconds",
-        retry.backoff.max_seconds >= retry.backoff.initial_seconds,
-        || "must be at least initialSeconds".to_owned(),
-    );
+    backoff(problems, "spec.retryPolicy.backoff", &retry.backoff);
+    for (index, rule) in retry.rules.iter().enumerate() {
+        retry_rule(problems, &format!("spec.retryPolicy.rules[{index}]"), rule);
+    }
+    if let Some(growth) = &retry.memory {
+        problems.range("spec.retryPolicy.memory.factor", growth.factor, 2, 10);
+        problems.check(
+            "spec.retryPolicy.memory.max",
+            quantity::bytes_of(&growth.max).is_some_and(|bytes| bytes > 0),
+            || "must be a quantity of bytes, such as 8Gi".to_owned(),
+        );
+    }
     let execution = &spec.execution;
     problems.range("spec.execution.parallelism", execution.parallelism, 1, 1000);
     problems.range(
@@ -111,6 +97,52 @@ fn numbers(problems: &mut Problems, spec: &EtlJobSpec) {
         10,
         86_400,
     );
+    if let Some(seconds) = execution.deadline_seconds {
+        let path = "spec.execution.deadlineSeconds";
+        problems.range(path, seconds, 10, 31_536_000);
+    }
+}
+
+fn backoff(problems: &mut Problems, path: &str, backoff: &Backoff) {
+    for (field, value, least, most) in [
+        ("initialSeconds", backoff.initial_seconds, 0, 86_400),
+        ("maxSeconds", backoff.max_seconds, 0, 86_400),
+        ("factor", backoff.factor, 1, 10),
+        ("jitterPercent", backoff.jitter_percent, 0, 100),
+    ] {
+        problems.range(&format!("{path}.{field}"), value, least, most);
+    }
+    problems.check(
+        &format!("{path}.maxSeconds"),
+        backoff.max_seconds >= backoff.initial_seconds,
+        || "must be at least initialSeconds".to_owned(),
+    );
+}
+
+fn retry_rule(problems: &mut Problems, path: &str, rule: &RetryRule) {
+    problems.check(
+        &format!("{path}.categories"),
+        !rule.categories.is_empty(),
+        || "must name at least one category".to_owned(),
+    );
+    for category in [Category::Superseded, Category::Cancelled] {
+        problems.check(
+            &format!("{path}.categories"),
+            !rule.categories.contains(&category),
+            || format!("must not name {category}, which no attempt fails with"),
+        );
+    }
+    let retries = rule.action == RetryAction::Retry;
+    let detailed = rule.max_attempts.is_some() || rule.backoff.is_some();
+    problems.check(path, retries || !detailed, || {
+        "maxAttempts and backoff are for action: Retry".to_owned()
+    });
+    if let Some(most) = rule.max_attempts {
+        problems.range(&format!("{path}.maxAttempts"), most, 1, 100);
+    }
+    if let Some(own) = &rule.backoff {
+        backoff(problems, &format!("{path}.backoff"), own);
+    }
 }
 
 struct Problems(Vec<SpecProblem>);
