@@ -260,7 +260,7 @@ mod tests {
         for (spec, expected) in [
             (
                 json!({"sauce": 1}),
-                "spec.sauce: unknown field; known here: execution, output,",
+                "spec.sauce: unknown field; known here: cancel, execution, output,",
             ),
             (json!({"source": {}}), "spec.source.uri: is required"),
             (
