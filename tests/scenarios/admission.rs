@@ -18,7 +18,7 @@ use crate::invariants;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is wrong, as pointers and JSON, and what the API server must say to it.
-const REFUSALS: [(&[(&str, &str)], &str); 16] = [
+const REFUSALS: [(&[(&str, &str)], &str); 25] = [
     (
         &[("/spec/source/uri", r#""file:///tmp/a.parquet""#)],
         "source.uri must start with s3:// (file:// works only with kubectl etl run)",
