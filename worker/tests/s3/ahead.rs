@@ -133,6 +133,23 @@ async fn threads_that_read_and_announce_across_each_other_get_their_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_is_let_go_of() {
+    let server = server();
+    let (source, body) = source(&server, 12 * MIB).await;
+    let (one, other) = (100..MIB, MIB..2 * MIB);
+    source.will_read(&[one.clone(), other.clone()]);
+    for range in [one.clone(), other] {
+        let range = [range];
+        assert!(read(&source, &range).await.unwrap() == slices(&body, &range));
+    }
+    let before = asked(&server).len();
+    // It was announced once, and is kept no longer.
+    let range = [one];
+    assert!(read(&source, &range).await.unwrap() == slices(&body, &range));
+    assert_eq!(asked(&server).len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_ahead_is_told_when_it_matters_and_only_then() {
     let server = server();
     let (source, body) = source(&server, 4 * MIB).await;

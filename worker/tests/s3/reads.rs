@@ -227,6 +227,17 @@ async fn a_store_that_throttles_a_third_of_all_requests_is_read_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_may_ask_to_slow_down_for_longer_than_the_sdk_asks() {
+    let (server, body) = with_object(MIB);
+    let store = store(&server);
+    server.rule(on_get().times(8, Fault::SLOW_DOWN));
+    server.rule(Rule::on(Operation::HeadObject).times(6, Fault::SLOW_DOWN));
+    let read = read(&*store, Some(0..100)).await;
+    assert!(read.unwrap() == body.slice(..100));
+    assert_eq!(server.records_of(Operation::GetObject).len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_version_is_read_after_it_was_replaced() {
     let server = server();
     server.create_versioned_bucket(BUCKET);

@@ -1,5 +1,7 @@
 //! Each fault of a write: done once, or the right failure.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use etl_faulty_s3::{Fault, Operation, Rule};
 use etl_worker::store::{Attributes, Kind, Precondition, Slot, Store, crc64};
@@ -41,6 +43,36 @@ async fn a_write_outlives_every_fault_before_its_effect() {
             "{fault:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_may_ask_to_slow_down_for_longer_than_the_sdk_asks() {
+    let server = server();
+    server.rule(Rule::on(Operation::PutObject).times(6, Fault::SLOW_DOWN));
+    put(&*store(&server), "x").await.unwrap();
+    assert_eq!(server.object(BUCKET, "k").unwrap(), "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_nobody_takes_is_sent_again() {
+    let server = server();
+    let store = store(&server);
+    // More than the buffers of the line hold.
+    let body = noise(24 << 20);
+    let upload = store
+        .begin_upload("k", &Attributes::default())
+        .await
+        .unwrap();
+    let write = || store.put_part("k", &upload, FIRST, body.clone());
+    for _ in 0..8 {
+        write().await.unwrap();
+    }
+    let rule = Rule::on(Operation::UploadPart);
+    server.rule(rule.once(Fault::StallIntake(100_000)));
+    let started = Instant::now();
+    assert_eq!(write().await.unwrap().crc64, crc64(&body));
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert_eq!(server.records_of(Operation::UploadPart).len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

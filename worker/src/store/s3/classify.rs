@@ -119,6 +119,7 @@ fn by_code(code: Option<&str>, message: Option<&str>, status: u16, lost: Kind) -
             | "BandwidthLimitExceeded",
         ) => Kind::Throttled,
         Some("NotImplemented" | "KMS.NotFoundException") => Kind::Unsupported,
+        Some("ServiceUnavailable" | "InternalError") => lost,
         _ => by_status(status, lost),
     }
 }
@@ -131,6 +132,9 @@ fn by_status(status: u16, lost: Kind) -> Kind {
         409 => Kind::Conflict,
         412 => Kind::PreconditionFailed,
         429 => Kind::Throttled,
+        // The answer to a HEAD has no body to say which 503 it is. Of a read both
+        // mean to come again later.
+        503 if lost == Kind::Unavailable => Kind::Throttled,
         501 => Kind::Unsupported,
         // 200 is a CompleteMultipartUpload that failed after its headers were
         // sent; a server error may come after the effect as well.
@@ -199,9 +203,11 @@ mod tests {
             by_code(Some("InternalError"), None, 200, Kind::Unknown),
             Kind::Unknown
         );
+        assert_eq!(by_code(None, None, 503, Kind::Unknown), Kind::Unknown);
         assert_eq!(
             by_code(Some("ServiceUnavailable"), None, 503, Kind::Unavailable),
             Kind::Unavailable
         );
+        assert_eq!(by_code(None, None, 503, Kind::Unavailable), Kind::Throttled);
     }
 }

@@ -86,12 +86,9 @@ fn configured(builder: Builder, storage: &Storage) -> Client {
                 .operation_attempt_timeout(REQUEST_TIMEOUT)
                 .build(),
         )
-        // Uploads that nobody takes; reads are watched more closely.
-        .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled()
-                .grace_period(Duration::from_secs(20))
-                .build(),
-        );
+        // It asks for one byte per second, and knows nothing of bodies in memory:
+        // reads and parts are watched more closely by those who send them.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(endpoint) = &storage.endpoint_url {
         config = config.endpoint_url(endpoint).force_path_style(true);
     }

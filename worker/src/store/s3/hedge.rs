@@ -33,7 +33,7 @@ const READS_PER_HEDGE: u32 = 20;
 /// Most second requests that can be saved up, in reads.
 const MOST_SAVED: u32 = 4 * READS_PER_HEDGE;
 
-/// How reads have gone lately.
+/// How reads, or writes, have gone lately.
 #[derive(Debug)]
 pub(super) struct Recent(Mutex<State>);
 
@@ -60,16 +60,18 @@ impl Recent {
 
     /// After which time a read of `bytes` is late.
     pub(super) fn patience(&self, bytes: u64) -> Duration {
-        let mut times: Vec<Duration> = self.with(|state| state.of(bytes).iter().copied().collect());
-        if times.len() < ENOUGH {
-            return UNKNOWN;
-        }
-        times.sort_unstable();
-        let ninth = times[times.len() * 9 / 10];
-        (ninth * TIMES).max(AT_LEAST)
+        let usual = self.usual(bytes);
+        usual.map_or(UNKNOWN, |usual| (usual * TIMES).max(AT_LEAST))
     }
 
-    /// A read of `bytes` took so long.
+    /// What nine in ten requests for `bytes` took at most, if enough is known.
+    pub(super) fn usual(&self, bytes: u64) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.with(|state| state.of(bytes).iter().copied().collect());
+        times.sort_unstable();
+        (times.len() >= ENOUGH).then(|| times[times.len() * 9 / 10])
+    }
+
+    /// A request for `bytes` took so long.
     pub(super) fn took(&self, bytes: u64, time: Duration) {
         self.with(|state| {
             state.saved = (state.saved + 1).min(MOST_SAVED);

@@ -42,7 +42,10 @@ pub struct S3Store {
     /// Whether TLS protects bodies, so that their hash need not be signed.
     encrypted_line: bool,
     bucket_seen: AtomicBool,
+    /// How reads have gone lately.
     recent: Recent,
+    /// How parts have gone lately.
+    parts: Recent,
 }
 
 impl S3Store {
@@ -96,6 +99,7 @@ impl S3Store {
             encrypted_line: endpoint.is_none_or(|endpoint| endpoint.starts_with("https://")),
             bucket_seen: AtomicBool::new(false),
             recent: Recent::new(),
+            parts: Recent::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, StorageClass,
 };
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::S3Store;
 use super::classify::{Effect, classify};
@@ -17,9 +18,15 @@ use crate::store::{
     Attributes, Kind, Part, Precondition, Slot, Store, StoreError, UploadId, crc64,
 };
 
-/// Bytes per second that a body may take at least: slower than any line on which
-/// the rest of a conversion makes sense.
+/// Bytes per second that a body may take at least, as long as nothing is known of
+/// the line.
 const SLOWEST_BODY: u64 = 64 << 10;
+
+/// How long a part may take besides a multiple of what parts usually take.
+const PART_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// That multiple.
+const TIMES: u32 = 4;
 
 /// S3 puts the parts of a large object together while the client waits.
 const COMPLETION: Duration = Duration::from_secs(300);
@@ -132,7 +139,12 @@ impl S3Store {
         slot: Slot,
         body: Bytes,
     ) -> Result<Part, StoreError> {
-        let (size, crc64, limit) = (body.len() as u64, crc64(&body), time_for(&body));
+        let (size, crc64) = (body.len() as u64, crc64(&body));
+        // The SDK's protection against stalled streams sees nothing here: a body in
+        // memory is handed over at once, and is done as far as it knows.
+        let usual = self.parts.usual(size);
+        let limit = usual.map_or_else(|| time_for(&body), |usual| PART_TIMEOUT + usual * TIMES);
+        let started = Instant::now();
         let request = self
             .client
             .upload_part()
@@ -150,11 +162,12 @@ impl S3Store {
         } else {
             request
         };
-        let response = request
-            .send()
-            .await
-            // A part that is written twice is the same part.
-            .map_err(|error| classify(error, Effect::None, "write", self.uri(key)))?;
+        let sent = request.send().await;
+        // A failure counts too: on a line that has become slow the limit grows.
+        self.parts.took(size, started.elapsed());
+        // A part that is written twice is the same part.
+        let response =
+            sent.map_err(|error| classify(error, Effect::None, "write", self.uri(key)))?;
         let etag = response.e_tag().unwrap_or_default().to_owned();
         Ok(Part {
             number: slot.number,
