@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use etl_lab::repository;
 
-use crate::run::{cargo, output};
+use crate::run::{cargo, output, step};
 
 /// The chart carries the same file as the folder for people without Helm.
 const CRD_FILES: [&str; 2] = [
@@ -15,6 +15,30 @@ const CRD_FILES: [&str; 2] = [
 
 /// Writes the generated files, or only compares them.
 pub(crate) fn run(check: bool) -> Result<()> {
+    rendering_tables(check)?;
+    custom_resources(check)
+}
+
+/// The tables of docs/rendering.md come from what the engine's tests see.
+fn rendering_tables(check: bool) -> Result<()> {
+    let mut test = cargo();
+    test.args([
+        "test",
+        "--quiet",
+        "--locked",
+        "--package",
+        "etl-engine",
+        "--test",
+        "scalars",
+        "the_documentation_shows_these_tables",
+    ]);
+    if !check {
+        test.env("UPDATE_DOCS", "1");
+    }
+    step(&mut test)
+}
+
+fn custom_resources(check: bool) -> Result<()> {
     let mut generator = cargo();
     generator.args([
         "run",

@@ -127,10 +127,28 @@ fn a_null_struct_is_not_an_empty_struct() {
 
 #[test]
 fn columns_keep_their_order_and_odd_names() {
-    let fields = ["z", "a", "with \"quotes\"", "é", ""]
+    let names = [
+        "z",
+        "a",
+        "with \"quotes\"",
+        "é",
+        "",
+        "a.b",
+        "\\",
+        "\n\u{1}\u{7f}",
+        "😀",
+        "a ",
+        "A",
+        "z.list.element",
+    ];
+    let fields = names
         .map(|name| Field::new(name, DataType::Int32, true))
         .to_vec();
-    let row = r#"{"z":1,"a":2,"with \"quotes\"":3,"é":4,"":5}"#;
+    let row = concat!(
+        r#"{"z":1,"a":2,"with \"quotes\"":3,"é":4,"":5,"a.b":6,"\\":7,"#,
+        "\"\\n\\u0001\u{7f}\":8,",
+        r#""😀":9,"a ":10,"A":11,"z.list.element":12}"#,
+    );
     assert_eq!(lines(stored(fields, row)), [row]);
 }
 
@@ -238,6 +256,7 @@ fn lists_in_the_older_forms_are_lists() {
         "message m { repeated int32 v; }",
         "message m { required group v (LIST) { repeated int32 array; } }",
         "message m { required group v (LIST) { repeated group bag { required int32 e; } } }",
+        "message m { required group v (LIST) { repeated int32 element; } }",
     ] {
         let levels = Levels {
             definition: Some(vec![1, 1, 0]),
@@ -245,6 +264,50 @@ fn lists_in_the_older_forms_are_lists() {
         };
         let file = write_leaves(schema, &[(Stored::I32(vec![1, 2]), levels)]);
         assert_eq!(lines(file), [r#"{"v":[1,2]}"#, r#"{"v":[]}"#], "{schema}");
+    }
+}
+
+/// Lists whose elements are the repeated groups themselves.
+#[test]
+fn older_lists_of_structs_keep_the_struct() {
+    for schema in [
+        "message m { required group v (LIST) { repeated group array { required int32 a; } } }",
+        "message m { required group v (LIST) { repeated group v_tuple { required int32 a; } } }",
+        "message m { repeated group v { required int32 a; } }",
+    ] {
+        let levels = Levels {
+            definition: Some(vec![1, 1, 0]),
+            repetition: Some(vec![0, 1, 0]),
+        };
+        let file = write_leaves(schema, &[(Stored::I32(vec![1, 2]), levels)]);
+        let rows = [r#"{"v":[{"a":1},{"a":2}]}"#, r#"{"v":[]}"#];
+        assert_eq!(lines(file), rows, "{schema}");
+    }
+}
+
+#[test]
+fn maps_under_older_names_are_maps() {
+    for schema in [
+        "message m { required group v (MAP) { repeated group key_value { \
+         required binary key (UTF8); optional int32 value; } } }",
+        "message m { required group v (MAP) { repeated group map (MAP_KEY_VALUE) { \
+         required binary key (UTF8); optional int32 value; } } }",
+        "message m { required group v (MAP_KEY_VALUE) { repeated group map { \
+         required binary key (UTF8); optional int32 value; } } }",
+        "message m { required group v (MAP) { repeated group entries { \
+         required binary k (UTF8); optional int32 v; } } }",
+    ] {
+        let levels = |definition: &[i16]| Levels {
+            definition: Some(definition.to_vec()),
+            repetition: Some(vec![0, 1, 0]),
+        };
+        let keys = Stored::Bytes(vec![b"a".to_vec(), b"b".to_vec()]);
+        let leaves = [
+            (keys, levels(&[1, 1, 0])),
+            (Stored::I32(vec![1]), levels(&[2, 1, 0])),
+        ];
+        let rows = [r#"{"v":{"a":1,"b":null}}"#, r#"{"v":{}}"#];
+        assert_eq!(lines(write_leaves(schema, &leaves)), rows, "{schema}");
     }
 }
 

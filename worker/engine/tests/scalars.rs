@@ -79,6 +79,16 @@ fn numbers() -> Vec<Case> {
             I32(vec![-1]),
             &[("2^32 - 1", "4294967295")],
         ),
+        case("int32 v (INT_8)", I32(vec![-128]), &[("-128", "-128")]),
+        case("int32 v (INT_16)", I32(vec![300]), &[("300", "300")]),
+        case("int32 v (INT_32)", I32(vec![-7]), &[("-7", "-7")]),
+        case("int32 v (UINT_8)", I32(vec![255]), &[("255", "255")]),
+        case("int32 v (UINT_16)", I32(vec![65535]), &[("65535", "65535")]),
+        case(
+            "int32 v (UINT_32)",
+            I32(vec![-1]),
+            &[("2^32 - 1", "4294967295")],
+        ),
         case(
             "int64 v",
             I64(vec![(1 << 53) + 1, i64::MIN]),
@@ -89,6 +99,12 @@ fn numbers() -> Vec<Case> {
         ),
         case(
             "int64 v (INTEGER(64,false))",
+            I64(vec![-1]),
+            &[("2^64 - 1", "18446744073709551615")],
+        ),
+        case("int64 v (INT_64)", I64(vec![-7]), &[("-7", "-7")]),
+        case(
+            "int64 v (UINT_64)",
             I64(vec![-1]),
             &[("2^64 - 1", "18446744073709551615")],
         ),
@@ -157,6 +173,21 @@ fn decimals() -> Vec<Case> {
         ),
         case("int64 v (DECIMAL(18,0))", I64(vec![-7]), &[("-7", "-7")]),
         case(
+            "int64 v (DECIMAL(18,18))",
+            I64(vec![-1]),
+            &[("-10^-18", "-0.000000000000000001")],
+        ),
+        case(
+            "fixed_len_byte_array(5) v (DECIMAL(11,4))",
+            Fixed(vec![decimal_bytes(-1, 5)]),
+            &[("-0.0001", "-0.0001")],
+        ),
+        case(
+            "binary v (DECIMAL(76,0))",
+            Bytes(vec![decimal_bytes(1, 1)]),
+            &[("1", "1")],
+        ),
+        case(
             "fixed_len_byte_array(16) v (DECIMAL(38,2))",
             Fixed(vec![decimal_bytes(
                 99_999_999_999_999_999_999_999_999_999_999_999_999,
@@ -213,6 +244,19 @@ fn times() -> Vec<Case> {
             &[("01:02:03 and 4 ns", "\"01:02:03.000000004\"")],
         ),
         case(
+            "int32 v (TIME_MILLIS)",
+            I32(vec![0, 86_399_999]),
+            &[
+                ("midnight", "\"00:00:00\""),
+                ("the last of a day", "\"23:59:59.999\""),
+            ],
+        ),
+        case(
+            "int64 v (TIME_MICROS)",
+            I64(vec![86_399_999_999]),
+            &[("the last of a day", "\"23:59:59.999999\"")],
+        ),
+        case(
             "int64 v (TIMESTAMP(MILLIS,true))",
             I64(vec![PICKUP * 1000, -1]),
             &[
@@ -251,6 +295,27 @@ fn times() -> Vec<Case> {
             "int64 v (TIMESTAMP_MICROS)",
             I64(vec![PICKUP * 1_000_000]),
             &[("2021-01-01 00:30:10 UTC", "\"2021-01-01T00:30:10.000Z\"")],
+        ),
+        case(
+            "int64 v (TIMESTAMP_MILLIS)",
+            I64(vec![PICKUP * 1_000]),
+            &[("2021-01-01 00:30:10 UTC", "\"2021-01-01T00:30:10.000Z\"")],
+        ),
+        case(
+            "int64 v (TIMESTAMP(MILLIS,false))",
+            I64(vec![i64::MIN, i64::MAX]),
+            &[
+                ("the earliest", "\"-292275055-05-16T16:47:04.192Z\""),
+                ("the latest", "\"+292278994-08-17T07:12:55.807Z\""),
+            ],
+        ),
+        case(
+            "int64 v (TIMESTAMP(NANOS,false))",
+            I64(vec![i64::MIN, i64::MAX]),
+            &[
+                ("the earliest", "\"1677-09-21T00:12:43.145224192Z\""),
+                ("the latest", "\"2262-04-11T23:47:16.854775807Z\""),
+            ],
         ),
         case(
             "int96 v",
@@ -292,6 +357,11 @@ fn texts() -> Vec<Case> {
             "binary v (ENUM)",
             Bytes(bytes(&[b"CARD"])),
             &[("CARD", "\"CARD\"")],
+        ),
+        case(
+            "binary v (UTF8)",
+            Bytes(bytes(&[b"older", b""])),
+            &[("older", "\"older\""), ("no characters", "\"\"")],
         ),
         case(
             "binary v (JSON)",
@@ -503,25 +573,59 @@ fn every_finite_float_reads_back_as_itself() {
 /// The documentation's tables, from the cases above.
 fn tables() -> String {
     let mut text = String::from("| Parquet column | Stored value | JSON |\n|---|---|---|\n");
-    let row = |text: &mut String, lead: &str, case: &Case| {
+    for case in default_profile() {
         for (stored, json) in case.rows {
             let kind = case.declaration.replace(" v", "");
-            writeln!(text, "| {lead}`{kind}` | {stored} | `{json}` |").unwrap();
+            writeln!(text, "| `{kind}` | {stored} | `{json}` |").unwrap();
         }
-    };
-    for case in default_profile() {
-        row(&mut text, "", &case);
     }
     text.push_str(
         "\n| `output.json` | Parquet column | Stored value | JSON |\n|---|---|---|---|\n",
     );
-    for (option, _, case) in options() {
-        row(&mut text, &format!("`{option}` | "), &case);
+    text.push_str(&differences());
+    text
+}
+
+/// What each option makes of every value above that it changes.
+fn differences() -> String {
+    let mut profiles: Vec<(&str, JsonOptions)> = Vec::new();
+    for (option, json, _) in options() {
+        if profiles.iter().all(|&(known, _)| known != option) {
+            profiles.push((option, json));
+        }
+    }
+    let render = |case: &Case, json| {
+        let file = one_column(case.declaration, &case.stored);
+        let options = Options {
+            json,
+            ..Options::default()
+        };
+        values(file, &options)
+    };
+    let cases: Vec<(Case, Vec<String>)> = default_profile()
+        .into_iter()
+        .map(|case| {
+            let plain = render(&case, JsonOptions::default());
+            (case, plain)
+        })
+        .collect();
+    let mut text = String::new();
+    for (option, json) in profiles {
+        for (case, plain) in &cases {
+            let kind = case.declaration.replace(" v", "");
+            let stored = case.rows.iter().map(|&(stored, _)| stored);
+            for ((stored, plain), changed) in stored.zip(plain).zip(render(case, json)) {
+                if *plain != changed {
+                    writeln!(text, "| `{option}` | `{kind}` | {stored} | `{changed}` |").unwrap();
+                }
+            }
+        }
     }
     text
 }
 
-/// Run with `UPDATE_DOCS=1` to write the tables instead of comparing them.
+/// Run by `cargo xtask gen` with `UPDATE_DOCS=1`, which writes the tables instead
+/// of comparing them.
 #[test]
 fn the_documentation_shows_these_tables() {
     const BEGIN: &str = "<!-- tables: begin -->\n";
@@ -539,5 +643,5 @@ fn the_documentation_shows_these_tables() {
         std::fs::write(path, format!("{before}{BEGIN}{}{END}{after}", tables())).unwrap();
         return;
     }
-    assert_eq!(shown, tables(), "run the test with UPDATE_DOCS=1");
+    assert_eq!(shown, tables(), "out of date: run cargo xtask gen");
 }

@@ -197,10 +197,16 @@ pub(crate) fn write_leaves_with(
     leaves: &[(Stored, Levels)],
     compression: Compression,
 ) -> Vec<u8> {
+    let properties = WriterProperties::builder().set_compression(compression);
+    write_leaves_as(schema, leaves, properties.build())
+}
+
+pub(crate) fn write_leaves_as(
+    schema: &str,
+    leaves: &[(Stored, Levels)],
+    properties: WriterProperties,
+) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
-        .build();
     let mut file = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties)).unwrap();
     let mut row_group = writer.next_row_group().unwrap();
