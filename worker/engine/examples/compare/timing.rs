@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use cpu_time::{ProcessTime, ThreadTime};
+
 /// Wall and processor times of some work.
 #[derive(Clone, Default)]
 pub(crate) struct Runs {
     wall: Vec<Duration>,
     cpu: Duration,
+    /// The least that this thread alone has spent on the processor.
+    here: Option<Duration>,
 }
 
 impl Runs {
@@ -16,10 +20,12 @@ impl Runs {
         &mut self,
         run: impl FnOnce() -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let (start, cpu) = (Instant::now(), cpu_time());
+        let (start, cpu, here) = (Instant::now(), ProcessTime::now(), ThreadTime::now());
         run()?;
+        let here = here.elapsed();
+        self.here = Some(self.here.map_or(here, |least| least.min(here)));
         self.wall.push(start.elapsed());
-        self.cpu += cpu_time() - cpu;
+        self.cpu += cpu.elapsed();
         Ok(())
     }
 
@@ -30,20 +36,13 @@ impl Runs {
         least.as_secs_f64()
     }
 
+    /// The least time that this thread was on a processor, in seconds.
+    pub(crate) fn least_here(&self) -> f64 {
+        self.here.unwrap_or_default().as_secs_f64()
+    }
+
     /// Processor seconds per 10^9 of `bytes`.
     pub(crate) fn cpu_per_gb(&self, bytes: u64) -> f64 {
         self.cpu.as_secs_f64() / self.wall.len() as f64 / bytes as f64 * 1e9
     }
-}
-
-/// Processor time of this process so far, threads that have ended included.
-fn cpu_time() -> Duration {
-    const TICK: Duration = Duration::from_millis(10);
-
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    TICK * ticks
-        .filter_map(|ticks| ticks.parse::<u32>().ok())
-        .sum::<u32>()
 }

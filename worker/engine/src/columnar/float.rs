@@ -1,8 +1,13 @@
 //! Floats in the shortest form that reads back as the same value, written like
 //! the reference: `1.0`, `0.00001`, `9999999999.0`, `1.0e10`, `9.0e-6`.
 
-use super::buffer::{part, put, window};
-use super::digits::{ASCII_ZEROS, eight_digits, unsigned};
+use std::ops::Range;
+
+use arrow_array::Float16Array;
+
+use super::column::Kernel;
+use super::digits::{ASCII_ZEROS, four_digits, length_of_many, part, text_of_many, unsigned};
+use super::raw::{BLOCK, Cells, Slot};
 use crate::options::NonFinite;
 
 /// Digits behind the point that a short decimal may have, as a power of ten.
@@ -10,6 +15,7 @@ const ONE: u64 = 10_000;
 /// Values of a column that are looked at to tell what it holds.
 const SAMPLES: usize = 64;
 
+/// What there is to know about a float beside its digits.
 pub(super) trait Float: zmij::Float + lexical_core::ToLexical + Copy {
     fn is_finite(self) -> bool;
     fn is_negative(self) -> bool;
@@ -121,87 +127,185 @@ fn round_scaled(magnitude: f64) -> (u64, f64) {
     (shifted.to_bits() & ((1 << 52) - 1), quotient)
 }
 
-/// Whether most of `values` are short decimals, such as prices and counts, for
-/// which there is a shorter way than the general one.
-pub(super) fn mostly_short<F: Float>(values: impl ExactSizeIterator<Item = F>) -> bool {
-    let step = (values.len() / SAMPLES).max(1);
-    let (mut seen, mut short) = (0, 0);
-    for value in values.step_by(step) {
-        seen += 1;
-        short += usize::from(value.short_decimal().is_some());
-    }
-    4 * short >= 3 * seen
-}
-
-/// Writes `value`; `try_short` is the answer of [`mostly_short`] and changes
-/// nothing but the speed.
-#[inline(always)]
-pub(super) fn write<F: Float>(
-    value: F,
+/// Columns of 32-bit and 64-bit floats.
+pub(super) struct Floats<'a, F> {
+    values: &'a [F],
+    /// Whether most of them are short decimals, such as prices and counts, for
+    /// which there is a shorter way than the general one.
     try_short: bool,
     non_finite: NonFinite,
-    out: &mut Vec<u8>,
-    at: usize,
-) -> usize {
+}
+
+impl<'a, F: Float> Floats<'a, F> {
+    pub(super) fn new(values: &'a [F], non_finite: NonFinite) -> Self {
+        let samples = values.iter().step_by((values.len() / SAMPLES).max(1));
+        let (mut seen, mut short) = (0, 0);
+        for value in samples {
+            seen += 1;
+            short += usize::from(value.short_decimal().is_some());
+        }
+        Self {
+            values,
+            try_short: 4 * short >= 3 * seen,
+            non_finite,
+        }
+    }
+}
+
+impl<F: Float> Kernel for Floats<'_, F> {
+    #[inline(always)]
+    fn write(&self, row: usize, slot: &mut Slot) -> usize {
+        write(self.values[row], self.try_short, self.non_finite, slot)
+    }
+
+    /// The general way goes through buffers, which are read only once all are
+    /// written: reading back at once what was written in pieces would stall.
+    #[inline(always)]
+    fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
+        if self.try_short {
+            return self.fill_short(rows, cells);
+        }
+        let mut buffers: [zmij::Buffer; BLOCK] = std::array::from_fn(|_| zmij::Buffer::new());
+        let mut texts = [""; BLOCK];
+        let values = &self.values[rows];
+        for ((&value, buffer), text) in values.iter().zip(&mut buffers).zip(&mut texts) {
+            if value.is_finite() && value.is_plain() {
+                *text = buffer.format_finite(value);
+            }
+        }
+        for (index, (&value, text)) in values.iter().zip(texts).enumerate() {
+            let slot = cells.slot(index);
+            let length = match text.as_bytes() {
+                [] => write(value, false, self.non_finite, slot),
+                text => copy_short(text, slot),
+            };
+            cells.set(index, length);
+        }
+    }
+}
+
+impl<F: Float> Floats<'_, F> {
+    /// For values that are mostly short decimals: first all of their digits at
+    /// once, in vectors, then the texts.
+    #[inline(always)]
+    fn fill_short(&self, rows: Range<usize>, cells: &mut Cells) {
+        let values = &self.values[rows];
+        let mut scaled = [NOT_SHORT; BLOCK];
+        for (value, scaled) in values.iter().zip(&mut scaled) {
+            *scaled = value.short_decimal().unwrap_or(NOT_SHORT);
+        }
+        let (mut wholes, mut digits) = ([0; BLOCK], [0; BLOCK]);
+        let (mut fractions, mut digits_behind) = ([0; BLOCK], [0; BLOCK]);
+        for index in 0..BLOCK {
+            let whole = (scaled[index] / ONE).min(MOST_WHOLE);
+            digits[index] = length_of_many(whole as u32);
+            wholes[index] = text_of_many(whole as u32, digits[index]);
+            let fraction = scaled[index] - whole * ONE;
+            (fractions[index], digits_behind[index]) = fraction_text(fraction as u32 % ONE as u32);
+        }
+        for (index, value) in values.iter().enumerate() {
+            let slot = cells.slot(index);
+            let length = if scaled[index] > MOST_WHOLE * ONE {
+                write(*value, true, self.non_finite, slot)
+            } else {
+                let sign = usize::from(value.is_negative());
+                slot[0] = b'-';
+                *part(slot, sign) = wholes[index].to_le_bytes();
+                let point = sign + digits[index] as usize;
+                *part(slot, point) = fractions[index].to_le_bytes();
+                point + digits_behind[index] as usize
+            };
+            cells.set(index, length);
+        }
+    }
+}
+
+/// Stands for a value that is no short decimal.
+const NOT_SHORT: u64 = u64::MAX;
+/// Up to here the digits before the point fit in a word.
+const MOST_WHOLE: u64 = 99_999_999;
+
+/// The point and the digits of `fraction`, in units of 1 / [`ONE`], without
+/// trailing zeros, as a little-endian word; and how many bytes that are.
+#[inline(always)]
+fn fraction_text(fraction: u32) -> (u64, u32) {
+    let digits = four_digits(fraction);
+    let behind =
+        1 + u32::from(digits > 0xff) + u32::from(digits > 0xffff) + u32::from(digits > 0x00ff_ffff);
+    let text = u64::from(digits + ASCII_ZEROS as u32) << 8 | u64::from(b'.');
+    (text, 1 + behind)
+}
+
+/// Columns of 16-bit floats.
+pub(super) struct Halves<'a>(pub(super) &'a Float16Array, pub(super) NonFinite);
+
+impl Kernel for Halves<'_> {
+    #[inline(always)]
+    fn write(&self, row: usize, slot: &mut Slot) -> usize {
+        write(self.0.value(row).to_f32(), false, self.1, slot)
+    }
+}
+
+/// Writes `value`; `try_short` changes nothing but the speed.
+#[inline(always)]
+fn write<F: Float>(value: F, try_short: bool, non_finite: NonFinite, out: &mut Slot) -> usize {
     if try_short && let Some(scaled) = value.short_decimal() {
-        return at + write_short(value.is_negative(), scaled, window(out, at));
+        return write_short(value.is_negative(), scaled, out);
     }
     if !value.is_finite() {
-        return write_non_finite(value, non_finite, out, at);
+        return write_non_finite(value, non_finite, out);
     }
     if !value.is_plain() {
-        return at + lexical_core::write(value, window::<64>(out, at)).len();
+        let mut text = [0; 64];
+        return copy_short(lexical_core::write(value, &mut text), out);
     }
     let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
-    at + copy_short(text, window(out, at))
+    copy_short(buffer.format_finite(value).as_bytes(), out)
 }
 
 #[inline(always)]
-fn write_short(negative: bool, scaled: u64, out: &mut [u8; 32]) -> usize {
+fn write_short(negative: bool, scaled: u64, out: &mut Slot) -> usize {
     let sign = usize::from(negative);
     out[0] = b'-';
     let point = sign + unsigned(scaled / ONE, part(out, sign));
-    let fraction = u32::try_from(scaled % ONE).expect("below 10^4");
-    // The four digits behind the point; the last one is in the highest byte.
-    let digits = (eight_digits(fraction) >> 32) as u32;
-    let trailing_zeros = digits.leading_zeros() / 8;
-    out[point] = b'.';
-    *part(out, point + 1) = (digits + ASCII_ZEROS as u32).to_le_bytes();
-    point + 1 + 4_usize.saturating_sub(trailing_zeros as usize).max(1)
+    let (fraction, length) = fraction_text((scaled % ONE) as u32);
+    *part(out, point) = fraction.to_le_bytes();
+    point + length as usize
 }
 
 #[cold]
 #[inline(never)]
-fn write_non_finite<F: Float>(
-    value: F,
-    non_finite: NonFinite,
-    out: &mut Vec<u8>,
-    at: usize,
-) -> usize {
+fn write_non_finite<F: Float>(value: F, non_finite: NonFinite, out: &mut Slot) -> usize {
     let text: &[u8] = match non_finite {
         NonFinite::Null | NonFinite::Fail => b"null",
         NonFinite::String if value.is_nan() => b"\"NaN\"",
         NonFinite::String if value.is_negative() => b"\"-Infinity\"",
         NonFinite::String => b"\"Infinity\"",
     };
-    put(out, at, text)
+    copy_short(text, out)
 }
 
 /// Copies at most 32 bytes, in two pieces that overlap where the text is not
 /// exactly twice a piece.
 #[inline(always)]
-fn copy_short(text: &[u8], out: &mut [u8; 32]) -> usize {
-    fn twice<const N: usize>(text: &[u8], out: &mut [u8; 32]) {
+fn copy_short(text: &[u8], out: &mut Slot) -> usize {
+    #[inline(always)]
+    fn twice<const N: usize>(text: &[u8], out: &mut Slot) {
         let last = text.len() - N;
-        out[..N].copy_from_slice(&text[..N]);
-        out[last..last + N].copy_from_slice(&text[last..]);
+        *part(out, 0) = *text.first_chunk::<N>().expect("as long as a piece");
+        *part(out, last) = *text.last_chunk::<N>().expect("as long as a piece");
     }
     match text.len() {
         16.. => twice::<16>(text, out),
         8.. => twice::<8>(text, out),
         4.. => twice::<4>(text, out),
-        length => out[..length].copy_from_slice(text),
+        // The shortest float is `0.0`.
+        length => {
+            for (to, from) in out.iter_mut().zip(text) {
+                *to = *from;
+            }
+            debug_assert!(length < 4, "the others are longer");
+        }
     }
     text.len()
 }
@@ -226,8 +330,8 @@ mod tests {
             let mut expected = Vec::new();
             reference.encode(index, &mut expected);
             for try_short in [false, true] {
-                let mut out = Vec::new();
-                let end = write(value, try_short, NonFinite::Null, &mut out, 0);
+                let mut out = [0; 32];
+                let end = write(value, try_short, NonFinite::Null, &mut out);
                 let (ours, theirs) = (&out[..end], &expected[..]);
                 assert!(
                     ours == theirs,

@@ -1,0 +1,93 @@
+//! Which instructions the processor has, and code compiled for each of them.
+
+/// A set of instructions that some code here is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::columnar) enum Level {
+    /// What every processor of the target has.
+    Baseline,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The best that this processor has.
+    #[inline]
+    pub(in crate::columnar) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512cd")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && Self::has_avx2()
+            {
+                return Self::Avx512;
+            }
+            if Self::has_avx2() {
+                return Self::Avx2;
+            }
+        }
+        Self::Baseline
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+    }
+
+    /// All levels that this processor has, for tests.
+    #[cfg(test)]
+    pub(in crate::columnar) fn all() -> Vec<Self> {
+        let mut levels = vec![Self::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let best = Self::best();
+            if best != Self::Baseline {
+                levels.push(Self::Avx2);
+            }
+            if best == Self::Avx512 {
+                levels.push(Self::Avx512);
+            }
+        }
+        levels
+    }
+}
+
+/// Work that gains from being compiled for a level of its own. What it calls
+/// must be inlined into it to be compiled with it.
+pub(in crate::columnar) trait Work {
+    /// Does the work; to be marked `#[inline(always)]`.
+    fn run(self);
+}
+
+/// Does `work` with the instructions of this processor.
+#[inline]
+pub(in crate::columnar) fn vectorised(work: impl Work) {
+    match Level::best() {
+        Level::Baseline => work.run(),
+        // SAFETY: the level says that the processor has the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2(work) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512(work) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn avx2(work: impl Work) {
+    work.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt")]
+fn avx512(work: impl Work) {
+    work.run();
+}
