@@ -12,7 +12,7 @@ use arrow_schema::ArrowError;
 
 use super::digits::part;
 use super::nested::{List, Map, Object};
-use super::raw::{BLOCK, Cells, Out, Slot, Work, vectorised};
+use super::raw::{BLOCK, Cells, Out, Slot};
 use super::types;
 use crate::options::{JsonOptions, Nulls};
 
@@ -22,9 +22,8 @@ pub(super) trait Kernel {
     /// marked `#[inline(always)]`. Never asked for a null row.
     fn write(&self, row: usize, slot: &mut Slot) -> usize;
 
-    /// Writes the values of `rows` into the first cells, with a loop of its own
-    /// if that is faster; to be marked `#[inline(always)]` then.
-    #[inline(always)]
+    /// Writes the values of `rows`, none of which is null, into the first cells;
+    /// for kernels that have a faster way for many values at once.
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
         for (index, row) in rows.enumerate() {
             let length = self.write(row, cells.slot(index));
@@ -58,36 +57,20 @@ impl From<Nulls> for Null {
 
 impl<K: Kernel> Fill for K {
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
-        struct All<'a, K>(&'a K, Range<usize>, &'a mut Cells);
-        impl<K: Kernel> Work for All<'_, K> {
-            #[inline(always)]
-            fn run(self) {
-                let Self(kernel, rows, cells) = self;
-                kernel.fill(rows.clone(), cells);
-                cells.finish(rows.len());
-            }
-        }
-        vectorised(All(self, rows, cells));
+        Kernel::fill(self, rows.clone(), cells);
+        cells.finish(rows.len());
     }
 
     fn fill_valid(&self, rows: Range<usize>, nulls: &NullBuffer, null: Null, cells: &mut Cells) {
-        struct Valid<'a, K>(&'a K, Range<usize>, &'a NullBuffer, Null, &'a mut Cells);
-        impl<K: Kernel> Work for Valid<'_, K> {
-            #[inline(always)]
-            fn run(self) {
-                let Self(kernel, rows, nulls, null, cells) = self;
-                for (index, row) in rows.clone().enumerate() {
-                    let length = match (nulls.is_valid(row), null) {
-                        (true, _) => kernel.write(row, cells.slot(index)),
-                        (false, Null::Written) => put_null(cells.slot(index)),
-                        (false, Null::Omitted) => 0,
-                    };
-                    cells.set(index, length);
-                }
-                cells.finish(rows.len());
-            }
+        for (index, row) in rows.clone().enumerate() {
+            let length = match (nulls.is_valid(row), null) {
+                (true, _) => self.write(row, cells.slot(index)),
+                (false, Null::Written) => put_null(cells.slot(index)),
+                (false, Null::Omitted) => 0,
+            };
+            cells.set(index, length);
         }
-        vectorised(Valid(self, rows, nulls, null, cells));
+        cells.finish(rows.len());
     }
 }
 

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::column::Kernel;
-use super::raw::{BLOCK, Cells, Slot};
+use super::raw::{BLOCK, Cells, Slot, Work, vectorised};
 
 /// The `N` bytes from `at` on.
 #[inline(always)]
@@ -156,61 +156,63 @@ impl<T: Integer> Kernel for Integers<'_, T> {
         sign + unsigned(value.magnitude(), part(slot, sign))
     }
 
-    #[inline(always)]
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
         let values = &self.0[rows];
         let mut magnitudes = [0; BLOCK];
+        let mut negative = [false; BLOCK];
         let mut most = 0;
-        for (value, magnitude) in values.iter().zip(&mut magnitudes) {
-            *magnitude = value.magnitude();
-            most = most.max(*magnitude);
+        for (index, value) in values.iter().enumerate() {
+            magnitudes[index] = value.magnitude();
+            negative[index] = value.is_negative();
+            most = most.max(magnitudes[index]);
         }
+        let negative = &negative[..values.len()];
         if most < EIGHT_DIGITS {
-            fill::<T, 1>(values, magnitudes, cells);
+            vectorised(Groups::<1>(magnitudes, negative, cells));
         } else if most < EIGHT_DIGITS * EIGHT_DIGITS {
-            fill::<T, 2>(values, magnitudes, cells);
+            vectorised(Groups::<2>(magnitudes, negative, cells));
         } else {
-            fill::<T, 3>(values, magnitudes, cells);
+            vectorised(Groups::<3>(magnitudes, negative, cells));
         }
     }
 }
 
 /// Writes integers in as many groups of eight digits as the largest needs:
 /// first the digits of all of them, and then the texts.
-#[inline(always)]
-fn fill<T: Integer, const GROUPS: usize>(
-    values: &[T],
-    mut magnitudes: [u64; BLOCK],
-    cells: &mut Cells,
-) {
-    let mut texts = [[0; BLOCK]; GROUPS];
-    let mut lengths = [[0; BLOCK]; GROUPS];
-    for group in (0..GROUPS).rev() {
-        for index in 0..BLOCK {
-            let value = magnitudes[index];
-            let above = if group == 0 { 0 } else { value / EIGHT_DIGITS };
-            let digits = (value - above * EIGHT_DIGITS) as u32;
+struct Groups<'a, const GROUPS: usize>([u64; BLOCK], &'a [bool], &'a mut Cells);
+
+impl<const GROUPS: usize> Work for Groups<'_, GROUPS> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(mut magnitudes, negative, cells) = self;
+        let mut texts = [[0; BLOCK]; GROUPS];
+        let mut lengths = [[0; BLOCK]; GROUPS];
+        for group in (0..GROUPS).rev() {
             let is_last = group + 1 == GROUPS;
-            let is_empty = value == 0 && !is_last;
-            let length = match (above > 0, is_empty) {
-                (true, _) => 8,
-                (false, true) => 0,
-                (false, false) => length_of_many(digits),
-            };
-            magnitudes[index] = above;
-            texts[group][index] = text_of_many(digits, length);
-            lengths[group][index] = length;
+            for index in 0..BLOCK {
+                let value = magnitudes[index];
+                let above = if group == 0 { 0 } else { value / EIGHT_DIGITS };
+                let digits = (value - above * EIGHT_DIGITS) as u32;
+                let length = match (above > 0, value == 0 && !is_last) {
+                    (true, _) => 8,
+                    (false, true) => 0,
+                    (false, false) => length_of_many(digits),
+                };
+                magnitudes[index] = above;
+                texts[group][index] = text_of_many(digits, length);
+                lengths[group][index] = length;
+            }
         }
-    }
-    for (index, value) in values.iter().enumerate() {
-        let slot = cells.slot(index);
-        slot[0] = b'-';
-        let mut end = usize::from(value.is_negative());
-        for group in 0..GROUPS {
-            *part(slot, end) = texts[group][index].to_le_bytes();
-            end += lengths[group][index] as usize;
+        for (index, &negative) in negative.iter().enumerate() {
+            let slot = cells.slot(index);
+            slot[0] = b'-';
+            let mut end = usize::from(negative);
+            for group in 0..GROUPS {
+                *part(slot, end) = texts[group][index].to_le_bytes();
+                end += lengths[group][index] as usize;
+            }
+            cells.set(index, end);
         }
-        cells.set(index, end);
     }
 }
 

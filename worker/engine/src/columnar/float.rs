@@ -7,7 +7,7 @@ use arrow_array::Float16Array;
 
 use super::column::Kernel;
 use super::digits::{ASCII_ZEROS, four_digits, length_of_many, part, text_of_many, unsigned};
-use super::raw::{BLOCK, Cells, Slot};
+use super::raw::{BLOCK, Cells, Slot, Work, vectorised};
 use crate::options::NonFinite;
 
 /// Digits behind the point that a short decimal may have, as a power of ten.
@@ -160,7 +160,6 @@ impl<F: Float> Kernel for Floats<'_, F> {
 
     /// The general way goes through buffers, which are read only once all are
     /// written: reading back at once what was written in pieces would stall.
-    #[inline(always)]
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
         if self.try_short {
             return self.fill_short(rows, cells);
@@ -187,35 +186,56 @@ impl<F: Float> Kernel for Floats<'_, F> {
 impl<F: Float> Floats<'_, F> {
     /// For values that are mostly short decimals: first all of their digits at
     /// once, in vectors, then the texts.
-    #[inline(always)]
     fn fill_short(&self, rows: Range<usize>, cells: &mut Cells) {
         let values = &self.values[rows];
+        let mut texts = ShortTexts::default();
+        vectorised(Shorten(values, &mut texts));
+        for (index, value) in values.iter().enumerate() {
+            let slot = cells.slot(index);
+            let length = if texts.is_short[index] {
+                let sign = usize::from(value.is_negative());
+                slot[0] = b'-';
+                *part(slot, sign) = texts.wholes[index].to_le_bytes();
+                let point = sign + texts.digits[index] as usize;
+                *part(slot, point) = texts.fractions[index].to_le_bytes();
+                point + texts.digits_behind[index] as usize
+            } else {
+                write(*value, true, self.non_finite, slot)
+            };
+            cells.set(index, length);
+        }
+    }
+}
+
+/// What is before and behind the points of short decimals.
+#[derive(Default)]
+struct ShortTexts {
+    is_short: [bool; BLOCK],
+    wholes: [u64; BLOCK],
+    digits: [u32; BLOCK],
+    fractions: [u64; BLOCK],
+    digits_behind: [u32; BLOCK],
+}
+
+struct Shorten<'a, F>(&'a [F], &'a mut ShortTexts);
+
+impl<F: Float> Work for Shorten<'_, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(values, texts) = self;
         let mut scaled = [NOT_SHORT; BLOCK];
         for (value, scaled) in values.iter().zip(&mut scaled) {
             *scaled = value.short_decimal().unwrap_or(NOT_SHORT);
         }
-        let (mut wholes, mut digits) = ([0; BLOCK], [0; BLOCK]);
-        let (mut fractions, mut digits_behind) = ([0; BLOCK], [0; BLOCK]);
         for index in 0..BLOCK {
-            let whole = (scaled[index] / ONE).min(MOST_WHOLE);
-            digits[index] = length_of_many(whole as u32);
-            wholes[index] = text_of_many(whole as u32, digits[index]);
-            let fraction = scaled[index] - whole * ONE;
-            (fractions[index], digits_behind[index]) = fraction_text(fraction as u32 % ONE as u32);
-        }
-        for (index, value) in values.iter().enumerate() {
-            let slot = cells.slot(index);
-            let length = if scaled[index] > MOST_WHOLE * ONE {
-                write(*value, true, self.non_finite, slot)
-            } else {
-                let sign = usize::from(value.is_negative());
-                slot[0] = b'-';
-                *part(slot, sign) = wholes[index].to_le_bytes();
-                let point = sign + digits[index] as usize;
-                *part(slot, point) = fractions[index].to_le_bytes();
-                point + digits_behind[index] as usize
-            };
-            cells.set(index, length);
+            let scaled = scaled[index];
+            texts.is_short[index] = scaled < ONE * (MOST_WHOLE + 1);
+            let whole = (scaled / ONE).min(MOST_WHOLE);
+            let digits = length_of_many(whole as u32);
+            texts.wholes[index] = text_of_many(whole as u32, digits);
+            texts.digits[index] = digits;
+            let fraction = (scaled - whole * ONE) as u32 % ONE as u32;
+            (texts.fractions[index], texts.digits_behind[index]) = fraction_text(fraction);
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod binary;
 mod buffer;
+mod calendar;
 mod column;
 mod decimal;
 mod digits;
@@ -23,6 +24,7 @@ mod nested;
 mod raw;
 mod text;
 mod time;
+mod timestamp;
 mod types;
 
 use arrow_array::RecordBatch;

@@ -1,7 +1,7 @@
 //! Text. It is written where it belongs, unless all of a batch is so short and
 //! plain that it goes through cells.
 
-use arrow_array::{Array, StringViewArray};
+use arrow_array::StringViewArray;
 
 use super::column::{Kernel, Kind, Values};
 use super::digits::part;

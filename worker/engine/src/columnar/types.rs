@@ -25,7 +25,8 @@ use super::float::{Floats, Halves};
 use super::nested::{List, Map, Object};
 use super::raw::Slot;
 use super::text;
-use super::time::{self, Dates, Times, Timestamps};
+use super::time::{Dates, Times};
+use super::timestamp::{self, Timestamps};
 use crate::options::{Int64, JsonOptions};
 
 /// The values of `array`, with all that does not depend on the row prepared.
@@ -110,7 +111,7 @@ fn kind_of_time<'a>(array: &'a ArrayRef, json: JsonOptions) -> Result<Kind<'a>, 
             }
         }
         // See the `int96` module.
-        DataType::Interval(_) => time::int96(native::<IntervalMonthDayNanoType>(array), json),
+        DataType::Interval(_) => timestamp::int96(native::<IntervalMonthDayNanoType>(array), json),
         other => return Err(unexpected(other)),
     })
 }

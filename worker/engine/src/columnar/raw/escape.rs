@@ -118,7 +118,7 @@ impl Out {
             // SAFETY: the room is a word more than the text that is left.
             unsafe { end.cast::<[u8; WORD]>().write_unaligned(word.to_le_bytes()) };
             let beyond = u64::MAX.checked_shl(8 * left.min(WORD) as u32).unwrap_or(0);
-            let found = special(word | (beyond & EACH * 0x80));
+            let found = special(word | (beyond & (EACH * 0x80)));
             let clean = (found.trailing_zeros() / 8) as usize;
             let step = clean.min(left);
             done += step;
