@@ -130,8 +130,8 @@ impl Work for Spell<'_> {
             texts.all_near &= near.is_some();
             *days = near.unwrap_or_default();
         }
-        for index in 0..BLOCK {
-            let (start, end) = date_words(days[index]);
+        for (index, days) in days.into_iter().enumerate() {
+            let (start, end) = date_words(days);
             texts.starts[index] = start;
             texts.ends[index] = end as u32 | u32::from(b'"') << 24;
         }
