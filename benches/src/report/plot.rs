@@ -10,6 +10,7 @@ use plotters::coord::ranged1d::{
 };
 use plotters::prelude::*;
 
+use crate::arms::title;
 use crate::results::Point;
 
 const SIZE: (u32, u32) = (760, 420);
@@ -124,7 +125,7 @@ impl Plot {
             chart
                 .draw_series(marked)
                 .map_err(problem)?
-                .label(*name)
+                .label(title(name))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
         chart
@@ -222,11 +223,11 @@ mod tests {
         let points = [
             point("one", 1.0, 2.0),
             point("one", 100.0, 30.0),
-            point("two", 1.0, 3.0),
+            point("etl", 1.0, 3.0),
         ];
         assert!(plot.draw(&points, folder.path()).unwrap());
         let svg = std::fs::read_to_string(folder.path().join("demo.svg")).unwrap();
-        for text in ["Demo", "columns", "seconds", "one", "two"] {
+        for text in ["Demo", "columns", "seconds", "one", "etl-engine"] {
             assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
         }
         assert!(!svg.contains("#FFFFFF"), "{svg}");
