@@ -54,6 +54,15 @@ impl ObjectOptions {
         })
     }
 
+    /// Those for looking at an object as a whole.
+    pub fn of_all_columns(&self) -> engine::Options {
+        engine::Options {
+            transform: engine::Transform::default(),
+            schema: None,
+            ..self.shared.clone()
+        }
+    }
+
     /// Those for the object at `uri`, of which `records_left` rows may be left
     /// out.
     pub fn of(&self, uri: &str, records_left: u64) -> engine::Options {

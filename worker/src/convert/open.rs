@@ -60,28 +60,37 @@ impl Opener {
         self.store.uri(key)
     }
 
-    /// Bytes that each row group of an object takes; `None` if that cannot be
-    /// told because the object is no sound input, which its conversion says
-    /// better.
+    /// Bytes that each row group of an object takes, all columns counted; `None`
+    /// if that cannot be told because the object is no sound input, which its
+    /// conversion says better.
     pub(crate) async fn row_group_bytes(&self, input: &Input) -> Result<Option<Vec<u64>>, Error> {
-        match self.open(input, 0).await {
-            Ok(opened) => {
-                let sizes = opened.conversion.row_group_sizes();
-                Ok(Some(
-                    sizes.iter().map(|size| size.compressed_bytes).collect(),
-                ))
+        let uri = self.uri(&input.key);
+        // If some column has no rendering, those that are asked for may have one.
+        for options in [self.options.of_all_columns(), self.options.of(&uri, 0)] {
+            match self.open_with(input, options).await {
+                Ok(opened) => {
+                    let sizes = opened.conversion.row_group_sizes();
+                    return Ok(Some(
+                        sizes.iter().map(|size| size.compressed_bytes).collect(),
+                    ));
+                }
+                Err(Error::Engine { error, .. }) if is_verdict(error.kind()) => {}
+                Err(error) => return Err(error),
             }
-            Err(Error::Engine { error, .. }) if is_verdict(error.kind()) => Ok(None),
-            Err(error) => Err(error),
         }
+        Ok(None)
     }
 
     /// Opens the part of an object that `input` means, of which `records_left`
     /// rows may be left out. Waits for memory: an even share at first, and if
     /// that is not enough, what the object needs.
     pub(super) async fn open(&self, input: &Input, records_left: u64) -> Result<Opened, Error> {
+        let options = self.options.of(&self.uri(&input.key), records_left);
+        self.open_with(input, options).await
+    }
+
+    async fn open_with(&self, input: &Input, options: Options) -> Result<Opened, Error> {
         let uri = self.uri(&input.key);
-        let options = self.options.of(&uri, records_left);
         let source = self.fetch(input, &uri).await?;
         let mut asked = self.budget.first_ask(input.bytes());
         loop {

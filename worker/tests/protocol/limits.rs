@@ -114,6 +114,38 @@ async fn a_later_attempt_aborts_what_an_earlier_one_left() {
     assert_eq!(output.pending_uploads(), 1);
 }
 
+/// Answers reads after 60 ms and writes after 100 ms, as a distant store does.
+fn distant(store: &MemoryStore) -> Arc<dyn Store> {
+    Arc::new(Intercepted::new(Arc::new(store.clone()), |request| {
+        let delay = match request {
+            Request::Get(_) => 60,
+            Request::Put(_) | Request::Part(_) => 100,
+        };
+        tokio::time::sleep(Duration::from_millis(delay)).boxed()
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_objects_wait_for_the_store_together() {
+    let (source, output) = (MemoryStore::new("raw"), MemoryStore::new("out"));
+    for index in 0..320 {
+        source.insert(&format!("{index:03}.parquet"), numbers(index..index + 1));
+    }
+    let mut shard = shard(order(&json!({})), 0, distant(&source), distant(&output));
+    // What a small worker has.
+    shard.worker.budget = Budget::new(256 << 20, 2);
+    assert_eq!(shard.worker.budget.objects, 32);
+    let start = tokio::time::Instant::now();
+    assert_eq!(complete(shard.worker.run().await).rows_written, 320);
+    // Ten rounds of 160 ms, and some for plan, records and manifest; one after
+    // the other they would take 51 s.
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn too_little_memory_is_refused_with_the_limit_to_raise() {
     let output = MemoryStore::new("out");

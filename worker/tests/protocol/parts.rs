@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use etl_contract::{Category, Outcome};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use serde_json::{Value, json};
 
 use crate::bench::{
@@ -18,6 +22,31 @@ use crate::memory::MemoryStore;
 fn five_groups() -> Bytes {
     let ranges: Vec<_> = (0..5).map(|group| group * 100..group * 100 + 100).collect();
     grouped_numbers(&ranges)
+}
+
+/// Five row groups of a narrow and a wide column: 100 rows of 8 and 240 bytes.
+fn five_wide_groups() -> Bytes {
+    let schema = "message m { required int64 n; required binary t (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties.into()).unwrap();
+    let numbers: Vec<i64> = (0..100).collect();
+    let texts = vec![ByteArray::from(vec![b'x'; 240]); 100];
+    for _ in 0..5 {
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let narrow = column.typed::<Int64Type>();
+        narrow.write_batch(&numbers, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let wide = column.typed::<ByteArrayType>();
+        wide.write_batch(&texts, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+    }
+    writer.into_inner().unwrap().into()
 }
 
 /// Bytes of row group `index`.
@@ -72,6 +101,23 @@ async fn a_large_object_becomes_several_by_whole_row_groups() {
     let (source, output) = (large_and_small(), MemoryStore::new("out"));
     complete(run(order(&splitting()), &source, Arc::new(output.clone())).await);
     assert_parts(&output);
+}
+
+#[tokio::test]
+async fn an_object_is_split_the_same_whichever_columns_are_written() {
+    let source = MemoryStore::new("raw");
+    source.insert("large.parquet", five_wide_groups());
+    let parts = async |transform: Value| {
+        let output = MemoryStore::new("out");
+        let patch = json!({
+            "output": {"splitBytes": 20_000, "keyTemplate": "{part}.json"},
+            "transform": transform
+        });
+        complete(run(order(&patch), &source, Arc::new(output.clone())).await);
+        output.outputs().len()
+    };
+    assert_eq!(parts(json!({})).await, 5);
+    assert_eq!(parts(json!({"columns": ["n"]})).await, 5);
 }
 
 #[tokio::test]
