@@ -373,6 +373,75 @@ fn the_encoder_is_handed_to_the_worker() {
     }
 }
 
+/// A sound file and a torn one; rows that break a rule; columns of one's choice.
+const CHOOSY: &str = r#"
+apiVersion: etl-operator.io/v1alpha1
+kind: EtlJob
+metadata: {name: choosy}
+spec:
+  source:
+    uri: file://DATA/
+    include: ["yellow_*.parquet"]
+    onInvalidObject: Skip
+    maxInvalidObjects: 1
+  output: {uri: "file://./out/", keyTemplate: "{stem}-{part}.json", splitBytes: 16Mi}
+  transform: {columns: [total_amount, VendorID], sourceColumn: file}
+  schema:
+    columns: [{name: total_amount, type: Number, min: "0"}]
+    onInvalidRecord: Quarantine
+    maxInvalidRecords: 1000
+"#;
+
+#[test]
+fn what_is_allowed_to_be_left_out_is_left_out_and_told() {
+    let name = "yellow_tripdata_2021-01.first-22k";
+    let scene = Scene::real(&format!("{name}.parquet"));
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    let data = data.canonicalize().unwrap();
+    let manifest = CHOOSY.replace("DATA", data.to_str().unwrap());
+    fs::write(scene.path("job.yaml"), manifest).unwrap();
+    let called = scene.run(&[]);
+    assert_eq!(called.code, 0, "{}", called.stderr);
+    let status = called.status();
+    let count = |name: &str| status["statistics"][name].as_u64().unwrap();
+    let (written, rejected) = (count("rowsWritten"), count("rowsRejected"));
+    assert!(rejected > 0, "{status}");
+    assert_eq!(count("rowsRead"), written + rejected);
+    assert_eq!((count("sourceObjects"), count("objectsSkipped")), (2, 1));
+    let skipped = &status["skippedObjects"][0];
+    assert_eq!(skipped["category"], "BadInput");
+    assert!(
+        skipped["uri"]
+            .as_str()
+            .unwrap()
+            .ends_with("truncated-download.parquet"),
+        "{skipped}"
+    );
+    let output = fs::read_to_string(scene.path(&format!("out/{name}-00000.json"))).unwrap();
+    assert_eq!(output.lines().count() as u64, written);
+    for line in output.lines() {
+        assert!(line.starts_with(r#"{"total_amount":"#), "{line}");
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(row["total_amount"].as_f64().unwrap() >= 0.0, "{line}");
+        let file = row["file"].as_str().unwrap();
+        assert!(file.ends_with("first-22k.parquet"), "{file}");
+    }
+    let uri = status["output"]["manifestUri"].as_str().unwrap();
+    let manifest = fs::read(uri.strip_prefix("file://").unwrap()).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let kept = manifest["outputs"][0]["quarantine"]["key"]
+        .as_str()
+        .unwrap();
+    let kept = fs::read_to_string(scene.path("out").join(kept)).unwrap();
+    assert_eq!(kept.lines().count() as u64, rejected);
+    // Said again for people.
+    let told = scene.call(&[]).stdout;
+    assert!(
+        told.contains(&format!("rejected:     {rejected} rows")),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_truncated_file_fails_once_and_is_named() {
     let scene = Scene::real("yellow_tripdata_2021-01.truncated-download.parquet");
