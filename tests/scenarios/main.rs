@@ -24,6 +24,7 @@ mod invariants;
 mod job_deleted;
 mod leader;
 mod ledger_outage;
+mod left_out;
 mod namespace_deleted;
 mod node_lost;
 mod operator_killed;
@@ -89,6 +90,8 @@ fn side_by_side() -> Vec<Scenario> {
         scenario!(collisions::one_output_is_never_complete_for_two),
         scenario!(collisions::a_recreated_job_has_the_new_rows),
         scenario!(collisions::a_job_recreated_in_the_middle_has_the_new_rows),
+        scenario!(left_out::bad_objects_and_rows_are_left_out_and_told),
+        scenario!(left_out::one_bad_object_too_many_fails_the_run),
         scenario!(prefix::forty_objects_become_one_result),
         scenario!(prefix::a_shard_that_fails_twice_is_finished),
         scenario!(deadline::a_worker_that_wakes_after_its_deadline_commits_nothing),
