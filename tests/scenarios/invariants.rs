@@ -248,15 +248,16 @@ pub(crate) async fn the_ledger_agrees(tenant: &Tenant<'_>, job: &Value) -> Resul
 
 fn difference(row: &Row, job: &Value) -> Option<String> {
     let status = &job["status"];
-    let complete = has_condition(job, "Complete");
+    let ended = match status["run"]["outcome"]["result"].as_str() {
+        Some("Complete") => "COMPLETED",
+        Some("Cancelled") => "CANCELLED",
+        _ => "FAILED",
+    };
     let last = attempts(job)
         .last()
         .map(|attempt| attempt["number"].clone());
     let wanted = [
-        (
-            "processing_status",
-            Value::from(if complete { "COMPLETED" } else { "FAILED" }),
-        ),
+        ("processing_status", Value::from(ended)),
         ("record_count", status["statistics"]["rowsWritten"].clone()),
         (
             "file_size_bytes",

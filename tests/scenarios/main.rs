@@ -12,6 +12,7 @@
 
 mod admission;
 mod bad_input;
+mod changes;
 mod collisions;
 mod credentials;
 mod deadline;
@@ -72,6 +73,10 @@ fn side_by_side() -> Vec<Scenario> {
         scenario!(admission::what_was_decided_stays),
         scenario!(admission::fields_explain_themselves),
         scenario!(admission::examples_are_accepted),
+        scenario!(changes::a_run_id_begins_another_run),
+        scenario!(changes::other_work_replaces_the_run_under_way),
+        scenario!(changes::a_suspended_run_goes_on_when_it_is_resumed),
+        scenario!(changes::a_cancelled_run_is_failed_and_its_record_kept),
         scenario!(first_steps::the_first_example_completes),
         scenario!(first_steps::the_installation_on_eks_is_accepted),
         scenario!(first_steps::the_chart_gives_least_power),
