@@ -74,4 +74,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_points_to_a_longer_text_is_not_taken_for_one() {
+        for length in [13, 15, 16, 100, u32::MAX] {
+            let pointer = u128::from_le_bytes([b'x'; 16]) << 32;
+            assert!(!is_plain(&(pointer | u128::from(length))));
+        }
+    }
 }
