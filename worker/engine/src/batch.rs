@@ -21,6 +21,7 @@ pub(crate) struct Batch {
 }
 
 /// What becomes of a batch, piece by piece.
+#[derive(Debug)]
 pub(crate) enum Encoded {
     /// Rows of the output. A row that is not the first of its batch, or whose
     /// batch is not the first, has the format's separator before it.
@@ -29,7 +30,6 @@ pub(crate) enum Encoded {
     Rejected(Vec<Rejection>),
     /// Lines that are kept of them.
     Quarantine(Bytes),
-    EndOfBatch,
 }
 
 /// An encoder with what stands before it.
@@ -67,7 +67,7 @@ impl<'a> Encoding<'a> {
         }
     }
 
-    /// Hands out what becomes of `batch`, [`Encoded::EndOfBatch`] last.
+    /// Hands out what becomes of `batch`.
     pub(crate) fn encode<E: From<Error> + From<ArrowError>>(
         &self,
         batch: Batch,
@@ -85,8 +85,7 @@ impl<'a> Encoding<'a> {
                 }
             }
             let chunk = |chunk| emit(Encoded::Chunk(chunk));
-            self.written.encode(&rows, batch.first_row, &place, chunk)?;
-            emit(Encoded::EndOfBatch)
+            self.written.encode(&rows, batch.first_row, &place, chunk)
         })
     }
 }

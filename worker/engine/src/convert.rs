@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
-use crate::compress::Output;
 use crate::error::{Error, Place};
 use crate::footer;
 use crate::guard::on_engine_thread;
-use crate::memory;
+use crate::memory::{self, Needs};
 use crate::options::{Budget, Options};
 use crate::pipeline::{Job, run};
 use crate::prepare::Preparation;
@@ -116,7 +115,7 @@ impl Conversion {
         let row_groups = 0..metadata.num_row_groups();
         let (preparation, columns) = on_engine_thread(Place::file(), || {
             let (preparation, selected) = Preparation::new(metadata, options)?;
-            Ok((preparation, columns(&selected)?))
+            Ok((preparation, columns(Arc::unwrap_or_clone(selected))?))
         })?;
         let conversion = Self {
             source,
@@ -195,16 +194,30 @@ impl Conversion {
     }
 
     /// Memory in bytes that the conversion needs with the threads of its
-    /// budget. With more, up to one row group, it reads ahead.
+    /// budget. With more it reads further ahead, and in larger pieces.
     ///
     /// # Caveats
-    /// The footer does not say how large pages are; 2 MiB per column for a page
-    /// and a dictionary are counted here. Each row group is measured when it
-    /// has been fetched, so a file with larger pages may still end in
-    /// [`Error::NotEnoughMemory`], which then has the exact number.
+    /// The footer does not say how large pages are; they are counted as large as
+    /// writers make them. What they really take is counted while they are read,
+    /// so a file with larger ones may still end in [`Error::NotEnoughMemory`],
+    /// which then has the number to give.
     #[must_use]
     pub fn memory_needed(&self) -> u64 {
-        memory::needed(self.metadata(), self.budget.threads)
+        let row_groups = &self.metadata().row_groups()[self.row_groups.clone()];
+        let least = |row_group| Needs::of(row_group, self.budget.threads).least();
+        let least = row_groups.iter().map(least).max();
+        self.beside_bytes().saturating_add(least.unwrap_or(0))
+    }
+
+    /// Memory in bytes for everything but row groups.
+    fn beside_bytes(&self) -> u64 {
+        let row_groups = &self.metadata().row_groups()[self.row_groups.clone()];
+        memory::beside(
+            self.metadata(),
+            row_groups,
+            &self.options,
+            self.budget.threads,
+        )
     }
 
     /// Converts every row and gives the output to the sinks, in order, from
@@ -221,19 +234,18 @@ impl Conversion {
     /// error. The sinks may have got a part of the output by then.
     pub fn convert<'s>(self, outputs: impl Into<Outputs<'s>>) -> Result<Summary, Error> {
         let outputs = outputs.into();
-        let output = Output::new(outputs.rows, self.options.compression)?;
         let rejected = Tally::new(self.options.schema.as_ref(), outputs.rejected)?;
         let job = Job {
-            source: &*self.source,
+            source: &self.source,
             columns: &self.columns,
             preparation: &self.preparation,
             options: &self.options,
             budget: self.budget,
             row_groups: self.row_groups.clone(),
             rows_before: self.rows_of(0..self.row_groups.start),
-            beside_bytes: memory::needed_beside_row_group(self.metadata(), self.budget.threads),
+            beside_bytes: self.beside_bytes(),
         };
-        let totals = run(&job, output, rejected)?;
+        let totals = run(&job, outputs.rows, rejected)?;
         let (read, claimed) = (totals.rows_read, self.rows());
         let written = read.checked_sub(totals.rows_rejected);
         let Some(rows) = written.filter(|_| read == claimed) else {

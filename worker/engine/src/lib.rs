@@ -16,21 +16,18 @@ mod check;
 mod columnar;
 mod compress;
 mod convert;
-mod decode;
 mod encode;
 mod error;
-mod fetch;
 mod footer;
 mod guard;
 mod int96;
 mod memory;
 mod options;
 mod outline;
-mod pages;
 mod pipeline;
 mod prepare;
+mod read;
 mod render;
-mod row_group;
 mod schema;
 mod sink;
 mod source;
@@ -55,4 +52,4 @@ pub use validate::{
 
 /// Changes whenever the bytes of any output may change, so that two workers
 /// which write parts of one output can tell whether they would agree.
-pub const ENGINE_VERSION: &str = "1";
+pub const ENGINE_VERSION: &str = "2";

@@ -38,9 +38,11 @@ pub enum Compression {
     /// Plain bytes.
     #[default]
     None,
-    /// One gzip member without name or time, level 6.
+    /// Gzip members of about 1 MiB of JSON each, without names or times, level 1.
+    /// Readers take them for one file (RFC 1952, section 2.2).
     Gzip,
-    /// One zstd frame with content checksum, level 3.
+    /// Zstd frames of about 1 MiB of JSON each, with content checksums, level 1.
+    /// Readers take them for one file (RFC 8878, section 3.1).
     Zstd,
 }
 

@@ -16,12 +16,15 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type, TypePtr};
 
 use crate::error::{Error, Place};
+use crate::read::{Stored, as_if_plain};
 
 /// How the columns of a file are read.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     /// All columns; INT96 timestamps as whole seconds.
     pub(crate) main: ArrowReaderMetadata,
+    /// How they are compressed; the metadata says that they are not.
+    pub(crate) stored: Stored,
     /// The columns that hold INT96 timestamps a second time, as nanoseconds.
     pub(crate) int96: Option<Int96Columns>,
 }
@@ -32,12 +35,6 @@ pub(crate) struct Int96Columns {
     pub(crate) reader: ArrowReaderMetadata,
     /// Indices of the top-level columns, ascending.
     pub(crate) roots: Vec<usize>,
-}
-
-impl Int96Columns {
-    pub(crate) fn projection(&self) -> ProjectionMask {
-        ProjectionMask::roots(self.reader.parquet_schema(), self.roots.iter().copied())
-    }
 }
 
 /// Annotates JSON and ENUM columns as plain strings.
@@ -93,7 +90,10 @@ fn checked(field: &TypePtr) -> Result<TypePtr, ParquetError> {
 }
 
 /// Decides how to read every column, or names the first that has no rendering.
-pub(crate) fn columns(metadata: &Arc<ParquetMetaData>) -> Result<Columns, Error> {
+pub(crate) fn columns(metadata: ParquetMetaData) -> Result<Columns, Error> {
+    let (stored, metadata) =
+        as_if_plain(metadata).map_err(|error| Error::bad_input(Place::file(), reason(&error)))?;
+    let metadata = &Arc::new(metadata);
     let schema = metadata.file_metadata().schema_descr();
     check_group(schema.root_schema(), "")?;
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -111,7 +111,11 @@ pub(crate) fn columns(metadata: &Arc<ParquetMetaData>) -> Result<Columns, Error>
             roots,
         })
     };
-    Ok(Columns { main, int96 })
+    Ok(Columns {
+        main,
+        stored,
+        int96,
+    })
 }
 
 fn is_int96(column: &ColumnDescPtr) -> bool {

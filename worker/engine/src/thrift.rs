@@ -13,7 +13,8 @@ const MAX_NESTING: usize = 32;
 /// Wire types, as far as they matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Bool,
+    /// The value of a field lives in its header.
+    Bool(bool),
     Byte,
     /// 16, 32 and 64 bits share one encoding.
     Integer,
@@ -28,7 +29,8 @@ pub(crate) enum Kind {
 impl Kind {
     fn new(code: u8) -> Result<Self, Damaged> {
         Ok(match code {
-            1 | 2 => Self::Bool,
+            1 => Self::Bool(true),
+            2 => Self::Bool(false),
             3 => Self::Byte,
             4..=6 => Self::Integer,
             7 => Self::Double,
@@ -117,10 +119,9 @@ impl<'a> Reader<'a> {
 
     /// Skips the value of a field; booleans have none, they live in the header.
     pub(crate) fn skip_field(&mut self, kind: Kind) -> Result<(), Damaged> {
-        if kind == Kind::Bool {
-            Ok(())
-        } else {
-            self.skip(kind, MAX_NESTING)
+        match kind {
+            Kind::Bool(_) => Ok(()),
+            kind => self.skip(kind, MAX_NESTING),
         }
     }
 
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
             return Err(Damaged("structures nested too deeply"));
         };
         match kind {
-            Kind::Bool | Kind::Byte => self.advance(1),
+            Kind::Bool(_) | Kind::Byte => self.advance(1),
             Kind::Double => self.advance(8),
             Kind::Uuid => self.advance(16),
             Kind::Integer => self.varint().map(drop),
@@ -143,7 +144,7 @@ impl<'a> Reader<'a> {
             Kind::Struct => {
                 let mut last = 0;
                 while let Some((_, kind)) = self.field(&mut last)? {
-                    if kind != Kind::Bool {
+                    if !matches!(kind, Kind::Bool(_)) {
                         self.skip(kind, nesting)?;
                     }
                 }
@@ -253,7 +254,11 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [(2, Kind::Integer), (3, Kind::Bool), (20, Kind::Binary)]
+            [
+                (2, Kind::Integer),
+                (3, Kind::Bool(true)),
+                (20, Kind::Binary)
+            ]
         );
         assert_eq!(reader.remaining(), 0);
     }

@@ -205,6 +205,6 @@ fn page_checksums_are_verified() {
     let error = failure(damaged);
     assert_eq!(
         error.to_string(),
-        "row group 0, column \"v\": Page CRC checksum mismatch"
+        "row group 0, column \"v\", byte 75: a page does not match its checksum"
     );
 }

@@ -4,12 +4,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::buf::Reader;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 
+use super::row_group::range;
 use crate::error::Error;
 use crate::source::{ReadAt, read_exact};
 
@@ -21,10 +20,7 @@ pub(crate) fn ranges(row_group: &RowGroupMetaData) -> Vec<Range<u64>> {
     let mut chunks: Vec<Range<u64>> = row_group
         .columns()
         .iter()
-        .map(|column| {
-            let (start, length) = column.byte_range();
-            start..start + length
-        })
+        .map(range)
         .filter(|range| !range.is_empty())
         .collect();
     chunks.sort_unstable_by_key(|range| range.start);
@@ -51,7 +47,6 @@ pub(crate) fn fetched_bytes(row_group: &RowGroupMetaData) -> u64 {
 /// The fetched parts of a file. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RowGroupBytes {
-    file_size: u64,
     parts: Arc<[Part]>,
 }
 
@@ -71,7 +66,6 @@ impl RowGroupBytes {
         };
         let parts = ranges.iter().zip(fetched);
         Ok(Self {
-            file_size: source.size(),
             parts: parts
                 .map(|(range, bytes)| Part {
                     start: range.start,
@@ -81,42 +75,19 @@ impl RowGroupBytes {
         })
     }
 
-    /// Everything from `start` to the end of the part that it lies in.
-    fn tail(&self, start: u64) -> Result<Bytes, ParquetError> {
+    /// `length` bytes from byte `start` of the file on.
+    pub(super) fn slice(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         let after = self.parts.partition_point(|part| part.start <= start);
-        let tail = after.checked_sub(1).and_then(|index| {
+        let slice = after.checked_sub(1).and_then(|index| {
             let part = &self.parts[index];
             let offset = usize::try_from(start - part.start).ok()?;
-            (offset <= part.bytes.len()).then(|| part.bytes.slice(offset..))
+            let end = offset.checked_add(length)?;
+            (end <= part.bytes.len()).then(|| part.bytes.slice(offset..end))
         });
-        tail.ok_or_else(|| outside(start))
-    }
-}
-
-fn outside(start: u64) -> ParquetError {
-    ParquetError::EOF(format!(
-        "byte {start} lies outside the row group's column chunks"
-    ))
-}
-
-impl Length for RowGroupBytes {
-    fn len(&self) -> u64 {
-        self.file_size
-    }
-}
-
-impl ChunkReader for RowGroupBytes {
-    type T = Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.tail(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut tail = self.tail(start)?;
-        if length > tail.len() {
-            return Err(outside(start + length as u64));
-        }
-        Ok(tail.split_to(length))
+        slice.ok_or_else(|| {
+            ParquetError::EOF(format!(
+                "{length} bytes from byte {start} lie outside the row group's column chunks"
+            ))
+        })
     }
 }
