@@ -14,6 +14,7 @@ mod gate;
 mod header;
 mod pages;
 mod part;
+mod prefixes;
 mod ranges;
 mod row_group;
 mod stored;

@@ -4,13 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 
 use super::buffers::Buffers;
 use super::bytes::ChunkBytes;
 use super::claims::{Claim, page_bytes};
 use super::codec::{Codecs, Failed};
 use super::header::{self, Header, PageKind};
+use super::prefixes;
 use crate::error::{Error, Place};
 
 /// Statistics in a header may hold whole values; this is more than enough.
@@ -53,6 +54,7 @@ pub(super) struct Pages {
     pub(super) common: Arc<Common>,
     pub(super) bytes: ChunkBytes,
     pub(super) codec: Compression,
+    pub(super) levels: Levels,
     /// Values that the footer promises and no page has held yet. What comes
     /// after the last one is not looked at.
     pub(super) values_left: u64,
@@ -61,6 +63,16 @@ pub(super) struct Pages {
     /// The page whose header has been read last.
     pub(super) current: Option<Current>,
 }
+
+/// Which levels stand before the values of the pages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Levels {
+    pub(super) repetition: bool,
+    pub(super) definition: bool,
+}
+
+/// Texts of one page take no more than this, whatever they share.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// A page between its header and its body.
 pub(super) struct Current {
@@ -157,10 +169,52 @@ impl Pages {
                 "a page does not match its checksum",
             ));
         }
-        self.plain(&header, stored).map_err(|failed| match failed {
-            Failed::Damaged(problem) => Error::bad_input(place(), problem),
-            Failed::Unsupported(what) => Error::unsupported(place(), what),
-        })
+        self.plain(&header, stored)
+            .and_then(|plain| {
+                self.check_prefixes(&header, &plain)?;
+                Ok(plain)
+            })
+            .map_err(|failed| match failed {
+                Failed::Damaged(problem) => Error::bad_input(place(), problem),
+                Failed::Unsupported(what) => Error::unsupported(place(), what),
+            })
+    }
+
+    fn check_prefixes(&self, header: &Header, plain: &Bytes) -> Result<(), Failed> {
+        let encoding = match header.page {
+            PageKind::Data { encoding, .. } | PageKind::DataV2 { encoding, .. } => encoding,
+            PageKind::Dictionary { .. } | PageKind::Index => return Ok(()),
+        };
+        if encoding != Encoding::DELTA_BYTE_ARRAY {
+            return Ok(());
+        }
+        let texts = self.values(header, plain);
+        let bytes = texts
+            .ok_or(prefixes::ENDS)
+            .and_then(|texts| prefixes::decoded_bytes(texts, header.values()))
+            .map_err(|prefixes::Damaged(problem)| Failed::Damaged(problem.to_owned()))?;
+        if bytes > MAX_TEXT_BYTES {
+            return Err(Failed::Unsupported(
+                "a page has more than 64 MiB of texts that share their beginnings: write \
+                 smaller pages, or use another encoding than DELTA_BYTE_ARRAY",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A data page without its levels.
+    fn values<'b>(&self, header: &Header, plain: &'b [u8]) -> Option<&'b [u8]> {
+        if let PageKind::DataV2 { .. } = header.page {
+            return plain.get(usize::try_from(header.level_bytes()).ok()?..);
+        }
+        let mut rest = plain;
+        for is_there in [self.levels.repetition, self.levels.definition] {
+            if is_there {
+                let (length, tail) = rest.split_first_chunk()?;
+                rest = tail.get(usize::try_from(u32::from_le_bytes(*length)).ok()?..)?;
+            }
+        }
+        Some(rest)
     }
 
     fn plain(&self, header: &Header, stored: Bytes) -> Result<Bytes, Failed> {

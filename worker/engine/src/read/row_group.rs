@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use super::buffers::Buffers;
 use super::bytes::ChunkBytes;
 use super::claims::{Claim, Claims};
-use super::pages::{BadPage, Common, Pages, working_bytes};
+use super::pages::{BadPage, Common, Levels, Pages, working_bytes};
 use super::ranges::RowGroupBytes;
 use crate::error::{Error, Place};
 use crate::memory::{MIN_WINDOW_BYTES, batch_rows};
@@ -211,6 +211,10 @@ impl<'a> RowGroup<'a> {
             common: Arc::clone(common),
             bytes,
             codec: self.codec(leaf),
+            levels: Levels {
+                repetition: column.column_descr().max_rep_level() > 0,
+                definition: column.column_descr().max_def_level() > 0,
+            },
             values_left: values(column),
             claim,
             place: self.place().at_column(column.column_path().string()),

@@ -34,6 +34,14 @@ pub(super) fn all() -> Vec<Defect> {
     };
     vec![
         (
+            "bomb-gzip-page",
+            unpacks_to_more(
+                Compression::GZIP(Default::default()),
+                gzip.finish().unwrap(),
+            ),
+        ),
+        ("bomb-shared-prefixes", shared_prefixes()),
+        (
             "bomb-zstd-page",
             unpacks_to_more(
                 Compression::ZSTD(Default::default()),

@@ -10,6 +10,7 @@ use super::{Defect, compressed, one, pages_of, sound, sound_list, sound_optional
 
 const ENCODING_RLE: i64 = 3;
 const ENCODING_DELTA_BINARY_PACKED: i64 = 5;
+const ENCODING_DELTA_BYTE_ARRAY: i64 = 7;
 const ENCODING_DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
 const ENCODING_RLE_DICTIONARY: i64 = 8;
 
@@ -258,6 +259,24 @@ pub(super) fn bodies() -> Vec<Defect> {
                 &equal_deltas(10, 1 << 30, 0),
             ),
         ),
+        ("text-with-a-prefix-before-the-first-value", {
+            let page = [
+                equal_deltas(10, 7, 0),
+                equal_deltas(10, 1, 0),
+                vec![b'a'; 10],
+            ]
+            .concat();
+            body(&sound_text(), ENCODING_DELTA_BYTE_ARRAY, &page)
+        }),
+        ("text-with-a-prefix-longer-than-the-value-before", {
+            let page = [
+                equal_deltas(10, 0, 1000),
+                equal_deltas(10, 1, 0),
+                vec![b'a'; 10],
+            ]
+            .concat();
+            body(&sound_text(), ENCODING_DELTA_BYTE_ARRAY, &page)
+        }),
         ("snappy-that-is-none", garbage(Compression::SNAPPY)),
         (
             "gzip-that-is-none",
