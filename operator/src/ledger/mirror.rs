@@ -110,7 +110,9 @@ impl Mirror {
     }
 
     /// Writes what is offered while `leadership` holds, until `drain`. What is
-    /// not written by its end is for the next leader, who offers all anew.
+    /// not written by its end is for the next leader, who offers the runs of
+    /// every EtlJob that is there. The end of one that was deleted is lost with
+    /// it: its row stays IN_PROGRESS.
     pub async fn run(&self, ledger: &dyn Ledger, leadership: &Leadership) {
         let mut told = None;
         while let Some(batch) = self.next_batch().await {
