@@ -34,11 +34,14 @@ struct Note {
     /// The object as the last status write returned it, until the watch has
     /// brought it or a newer one.
     written: Option<Arc<EtlJob>>,
+    /// Version of the last own write, until a pass has seen it: the watch may
+    /// bring it after a pass was given an older one.
+    floor: u64,
 }
 
 impl Note {
     fn is_empty(&self) -> bool {
-        self.failures == 0 && self.refusal.is_none() && self.written.is_none()
+        self.failures == 0 && self.refusal.is_none() && self.written.is_none() && self.floor == 0
     }
 }
 
@@ -49,25 +52,33 @@ impl Memory {
     }
 
     /// The newer of `job` and what was last written, so that no pass decides
-    /// on a status that an own write has replaced.
-    pub fn newest(&self, job: Arc<EtlJob>) -> Arc<EtlJob> {
+    /// on a status that an own write has replaced. `None` if `job` is older
+    /// than that write and the watch, which has brought it meanwhile, has a
+    /// newer one to give.
+    pub fn newest(&self, job: Arc<EtlJob>) -> Option<Arc<EtlJob>> {
+        let uid = job.uid().unwrap_or_default();
         let mut notes = self.notes();
-        let Some(note) = notes.get_mut(&job.uid().unwrap_or_default()) else {
-            return job;
+        let Some(note) = notes.get_mut(&uid) else {
+            return Some(job);
         };
-        if let Some(written) = &note.written
-            && version(written) > version(&job)
-        {
-            return Arc::clone(written);
+        if note.floor > version(&job) {
+            return note.written.clone();
         }
         note.written = None;
-        job
+        note.floor = 0;
+        if note.is_empty() {
+            notes.remove(&uid);
+        }
+        Some(job)
     }
 
     /// Remembers the object as a status write returned it.
     pub fn wrote(&self, job: Arc<EtlJob>) {
         let uid = job.uid().unwrap_or_default();
-        self.notes().entry(uid).or_default().written = Some(job);
+        let mut notes = self.notes();
+        let note = notes.entry(uid).or_default();
+        note.floor = version(&job);
+        note.written = Some(job);
     }
 
     /// The watch has brought `job`: an own write that is no newer is not
@@ -157,11 +168,23 @@ mod tests {
     #[test]
     fn an_own_write_is_preferred_until_the_watch_has_caught_up() {
         let memory = Memory::default();
+        let newest = |job| memory.newest(job).map(|job| version(&job));
         memory.wrote(at(9));
-        assert_eq!(version(&memory.newest(at(8))), 9);
-        assert_eq!(version(&memory.newest(at(10))), 10);
+        assert_eq!(newest(at(8)), Some(9));
+        assert_eq!(newest(at(10)), Some(10));
         // From then on it is forgotten.
-        assert_eq!(version(&memory.newest(at(8))), 8);
+        assert_eq!(newest(at(8)), Some(8));
+    }
+
+    /// The pass was given its object, then the watch brought the own write.
+    #[test]
+    fn a_pass_that_began_with_an_older_object_ends_without_a_decision() {
+        let memory = Memory::default();
+        let given = at(8);
+        memory.wrote(at(9));
+        memory.caught_up(&at(9));
+        assert_eq!(memory.newest(given), None);
+        assert_eq!(memory.newest(at(9)).map(|job| version(&job)), Some(9));
     }
 
     #[test]
@@ -169,8 +192,9 @@ mod tests {
         let memory = Memory::default();
         memory.wrote(at(9));
         memory.caught_up(&at(8));
-        assert_eq!(version(&memory.newest(at(8))), 9);
+        assert!(memory.newest(at(8)).is_some());
         memory.caught_up(&at(9));
+        memory.newest(at(9));
         assert!(memory.notes().is_empty());
     }
 

@@ -30,7 +30,6 @@ pub async fn observe(
     context: &Context,
     now: Timestamp,
 ) -> Result<World, EffectError> {
-    let job = context.memory.newest(job);
     let mut seen = Observed {
         jobs: context.children.of(&job.uid().unwrap_or_default()),
         mirrored_revision: mirrored(&job, context),

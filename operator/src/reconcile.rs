@@ -82,6 +82,10 @@ pub async fn reconcile(job: Arc<EtlJob>, context: &Context) -> Next {
 
 async fn pass(job: Arc<EtlJob>, context: &Context) -> Result<Next, EffectError> {
     let now = context.clock.now();
+    let Some(job) = context.memory.newest(job) else {
+        // The store has a newer one already.
+        return Ok(Next::After(SOON));
+    };
     let world = observe(job, context, now).await?;
     let plan = etl_core::plan(&world.job, &world.seen, &context.settings, now);
     let wake = plan.wake;
@@ -128,7 +132,7 @@ impl Context {
 
     /// Everything that is left to do for an EtlJob that is gone.
     pub fn depart(&self, job: Arc<EtlJob>) {
-        let job = self.memory.newest(job);
+        let job = self.memory.newest(Arc::clone(&job)).unwrap_or(job);
         let uid = job.uid().unwrap_or_default();
         self.mirror_end(&job);
         if let Some(mirror) = &self.mirror {
