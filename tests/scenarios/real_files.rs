@@ -111,7 +111,7 @@ async fn the_statistics_are_right(
         .sum();
     let wanted = json!({
         "sourceObjects": 1, "sourceBytes": source.len(),
-        "rowsRead": rows, "rowsWritten": rows,
+        "rowsRead": rows, "rowsWritten": rows, "rowsRejected": 0, "objectsSkipped": 0,
         "outputObjects": 1, "outputBytes": written,
     });
     let found = &job["status"]["statistics"];
