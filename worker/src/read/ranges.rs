@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// Two ranges this close are one request: cheaper than another round trip.
-const GAP_BYTES: u64 = 256 << 10;
+/// Most bytes between ranges that are fetched with them, all gaps together:
+/// cheaper than another round trip. Whoever asks has memory for the ranges and
+/// not for what lies between them, so it stays this little however many they are.
+const GAPS_BYTES: u64 = 256 << 10;
 
 /// Largest request. What was fetched by one request is let go of together.
 const MAX_REQUEST_BYTES: u64 = 8 << 20;
@@ -43,7 +45,7 @@ pub(super) fn without(range: Range<u64>, hole: &Range<u64>) -> impl Iterator<Ite
     parts.into_iter().filter(|part| part.start < part.end)
 }
 
-/// The requests that fetch `ranges`, in order: neighbours together, and what is
+/// The requests that fetch `ranges`, in order: close neighbours together, and what is
 /// large in pieces, so that up to `requests` of them share the work.
 pub(super) fn requests(ranges: &[Range<u64>], requests: usize) -> Vec<Range<u64>> {
     let mut wanted: Vec<Range<u64>> = ranges
@@ -52,21 +54,53 @@ pub(super) fn requests(ranges: &[Range<u64>], requests: usize) -> Vec<Range<u64>
         .cloned()
         .collect();
     wanted.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(wanted.len());
-    for range in wanted {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(GAP_BYTES) => {
-                last.end = last.end.max(range.end);
-            }
-            _ => merged.push(range),
-        }
-    }
+    let widest = widest_bridged(&gaps(&wanted));
+    let merged = merge(wanted, widest);
     let bytes: u64 = merged.iter().map(|range| range.end - range.start).sum();
     let piece = (bytes / requests.max(1) as u64).clamp(MIN_REQUEST_BYTES, MAX_REQUEST_BYTES);
     merged
         .into_iter()
         .flat_map(|range| split(range, piece))
         .collect()
+}
+
+/// What lies between the ranges, which begin in order: one gap before each, of 0 bytes
+/// before the first.
+fn gaps(ranges: &[Range<u64>]) -> Vec<u64> {
+    let mut end = ranges.first().map_or(0, |range| range.end);
+    let gap = |range: &Range<u64>| {
+        let gap = range.start.saturating_sub(end);
+        end = end.max(range.end);
+        gap
+    };
+    ranges.iter().map(gap).collect()
+}
+
+/// Length of the widest gap that is fetched too. The narrowest go first: they save
+/// as many round trips as wide ones.
+fn widest_bridged(gaps: &[u64]) -> u64 {
+    let mut gaps = gaps.to_vec();
+    gaps.sort_unstable();
+    // Gaps of one length are bridged all or not at all.
+    let bridged = gaps.chunk_by(|one, next| one == next).scan(0, |sum, same| {
+        *sum += same.iter().sum::<u64>();
+        (*sum <= GAPS_BYTES).then_some(same[0])
+    });
+    bridged.last().unwrap_or(0)
+}
+
+/// Ranges that begin in order, put together over gaps of at most `widest` bytes.
+fn merge(ranges: Vec<Range<u64>>, widest: u64) -> Vec<Range<u64>> {
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(widest) => {
+                last.end = last.end.max(range.end);
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// Pieces of about the same length, none of them longer than `piece`.
@@ -128,6 +162,44 @@ mod tests {
         assert_eq!(requests(&[20..30, 0..10], 8), [0..30]);
         assert_eq!(requests(&[0..10, MIB..MIB + 10], 8), [0..10, MIB..MIB + 10]);
         assert_eq!(requests(&[5..5], 8), [0..0; 0]);
+    }
+
+    #[test]
+    fn little_is_fetched_that_nobody_wants() {
+        // Windows of 10 KiB into 1,000 chunks of 128 KiB, as a wide table is read.
+        let windows: Vec<_> = (0..1000_u64)
+            .map(|chunk| (chunk << 17)..(chunk << 17) + 10_240)
+            .collect();
+        // And neighbours of different distances, the widest first.
+        let uneven: Vec<_> = (0..100_u64)
+            .scan(0, |end, index| {
+                let start = *end + (100 - index) * 1024;
+                *end = start + 1000;
+                Some(start..*end)
+            })
+            .collect();
+        for ranges in [windows, uneven] {
+            let length = |range: &Range<u64>| range.end - range.start;
+            let wanted: u64 = ranges.iter().map(length).sum();
+            let asked = requests(&ranges, 16);
+            let fetched: u64 = asked.iter().map(length).sum();
+            assert!(fetched <= wanted + GAPS_BYTES, "{fetched} of {wanted}");
+            let is_there = |range: &Range<u64>| {
+                let shared: u64 = asked.iter().map(|asked| overlap(asked, range)).sum();
+                shared == length(range)
+            };
+            assert!(ranges.iter().all(is_there));
+        }
+    }
+
+    #[test]
+    fn the_narrowest_gaps_are_bridged() {
+        let kib = |start: u64, end: u64| start << 10..end << 10;
+        let ranges = [kib(0, 1), kib(201, 202), kib(302, 303), kib(403, 404)];
+        assert_eq!(requests(&ranges, 8), [kib(0, 1), kib(201, 404)]);
+        // What overlaps has no gap.
+        let ranges = [kib(0, 300), kib(10, 20), kib(400, 401)];
+        assert_eq!(requests(&ranges, 8), [kib(0, 401)]);
     }
 
     #[test]
