@@ -111,20 +111,7 @@ impl Conversion {
         options: &Options,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        let metadata = footer::read(&*source, budget.memory_bytes)?;
-        let row_groups = 0..metadata.num_row_groups();
-        let (preparation, columns) = on_engine_thread(Place::file(), || {
-            let (preparation, selected) = Preparation::new(metadata, options)?;
-            Ok((preparation, columns(Arc::unwrap_or_clone(selected))?))
-        })?;
-        let conversion = Self {
-            source,
-            columns,
-            preparation,
-            options: options.clone(),
-            budget: *budget,
-            row_groups,
-        };
+        let conversion = Self::look(source, options, budget)?;
         let needed = conversion.memory_needed();
         if needed > budget.memory_bytes {
             let place = Place::file();
@@ -135,6 +122,38 @@ impl Conversion {
             });
         }
         Ok(conversion)
+    }
+
+    /// The sizes of all row groups of a file that can be rendered with `options`,
+    /// however much memory its conversion would take: of `budget` there need be
+    /// enough for the footer alone.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn sizes(
+        source: Arc<dyn ReadAt>,
+        options: &Options,
+        budget: &Budget,
+    ) -> Result<Vec<RowGroupSize>, Error> {
+        Ok(Self::look(source, options, budget)?.row_group_sizes())
+    }
+
+    /// Reads and checks the footer, and does not ask what a conversion takes.
+    fn look(source: Arc<dyn ReadAt>, options: &Options, budget: &Budget) -> Result<Self, Error> {
+        let metadata = footer::read(&*source, budget.memory_bytes)?;
+        let row_groups = 0..metadata.num_row_groups();
+        let (preparation, columns) = on_engine_thread(Place::file(), || {
+            let (preparation, selected) = Preparation::new(metadata, options)?;
+            Ok((preparation, columns(Arc::unwrap_or_clone(selected))?))
+        })?;
+        Ok(Self {
+            source,
+            columns,
+            preparation,
+            options: options.clone(),
+            budget: *budget,
+            row_groups,
+        })
     }
 
     fn metadata(&self) -> &ParquetMetaData {

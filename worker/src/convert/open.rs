@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use etl_contract::WorkOrder;
-use etl_engine::{Budget as EngineBudget, Conversion, ErrorKind, Options};
+use etl_engine::{Budget as EngineBudget, Conversion, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::budget::{Budget, OUTPUT_BYTES};
@@ -60,20 +60,19 @@ impl Opener {
         self.store.uri(key)
     }
 
-    /// Bytes that each row group of an object takes, all columns counted; `None`
-    /// if that cannot be told because the object is no sound input, which its
-    /// conversion says better.
+    /// Bytes that each row group of an object takes, all columns counted, whether
+    /// or not there is memory to convert them; `None` if that cannot be told
+    /// because the object is no sound input, which its conversion says better.
     pub(crate) async fn row_group_bytes(&self, input: &Input) -> Result<Option<Vec<u64>>, Error> {
         let uri = self.uri(&input.key);
         // If some column has no rendering, those that are asked for may have one.
         for options in [self.options.of_all_columns(), self.options.of(&uri, 0)] {
-            match self.open_with(input, options).await {
-                Ok(opened) => {
-                    let sizes = opened.conversion.row_group_sizes();
-                    return Ok(Some(
-                        sizes.iter().map(|size| size.compressed_bytes).collect(),
-                    ));
-                }
+            let look = move |source: Arc<SourceObject>, budget: EngineBudget| {
+                let sizes = Conversion::sizes(source, &options, &budget)?;
+                Ok(sizes.iter().map(|size| size.compressed_bytes).collect())
+            };
+            match self.within_memory(input, look).await {
+                Ok((sizes, _memory)) => return Ok(Some(sizes)),
                 Err(Error::Engine { error, .. }) if is_verdict(error.kind()) => {}
                 Err(error) => return Err(error),
             }
@@ -86,20 +85,40 @@ impl Opener {
     /// that is not enough, what the object needs.
     pub(super) async fn open(&self, input: &Input, records_left: u64) -> Result<Opened, Error> {
         let options = self.options.of(&self.uri(&input.key), records_left);
-        self.open_with(input, options).await
+        let row_groups = input.row_groups;
+        let open = move |source: Arc<SourceObject>, budget: EngineBudget| {
+            let conversion = Conversion::open(source, &options, &budget)?;
+            match row_groups {
+                Some(part) => conversion.only_row_groups(part.start..part.end),
+                None => Ok(conversion),
+            }
+        };
+        let (conversion, memory) = self.within_memory(input, open).await?;
+        Ok(self.fit(conversion, memory))
     }
 
-    async fn open_with(&self, input: &Input, options: Options) -> Result<Opened, Error> {
+    /// What `work` makes of the source object, with as much memory as that takes.
+    async fn within_memory<T: Send + 'static>(
+        &self,
+        input: &Input,
+        work: impl Fn(Arc<SourceObject>, EngineBudget) -> Result<T, etl_engine::Error>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<(T, OwnedSemaphorePermit), Error> {
         let uri = self.uri(&input.key);
         let source = self.fetch(input, &uri).await?;
         let mut asked = self.budget.first_ask(input.bytes());
         loop {
             let memory = self.acquire(asked).await?;
-            match self
-                .open_within(input, Arc::clone(&source), options.clone(), asked)
-                .await?
-            {
-                Ok(conversion) => return Ok(self.fit(conversion, memory)),
+            let budget = EngineBudget {
+                memory_bytes: asked,
+                threads: self.budget.threads,
+            };
+            let (work, source) = (work.clone(), Arc::clone(&source));
+            let working = tokio::task::spawn_blocking(move || work(source, budget));
+            match working.await.map_err(Error::panicked)? {
+                Ok(made) => return Ok((made, memory)),
                 // With the whole budget at most, so that the refusal names what
                 // there really is.
                 Err(etl_engine::Error::NotEnoughMemory { needed, .. })
@@ -127,28 +146,6 @@ impl Opener {
         memory.map_err(|_closed| {
             Error::Internal("the memory budget was closed while in use".to_owned())
         })
-    }
-
-    async fn open_within(
-        &self,
-        input: &Input,
-        source: Arc<SourceObject>,
-        options: Options,
-        memory_bytes: u64,
-    ) -> Result<Result<Conversion, etl_engine::Error>, Error> {
-        let budget = EngineBudget {
-            memory_bytes,
-            threads: self.budget.threads,
-        };
-        let row_groups = input.row_groups;
-        let opening = tokio::task::spawn_blocking(move || {
-            let conversion = Conversion::open(source, &options, &budget)?;
-            match row_groups {
-                Some(part) => conversion.only_row_groups(part.start..part.end),
-                None => Ok(conversion),
-            }
-        });
-        opening.await.map_err(Error::panicked)
     }
 
     /// Gives back what the conversion has no use for.

@@ -26,15 +26,20 @@ fn five_groups() -> Bytes {
 
 /// Five row groups of a narrow and a wide column: 100 rows of 8 and 240 bytes.
 fn five_wide_groups() -> Bytes {
+    wide_groups(5, 100, 240)
+}
+
+/// Row groups of `rows` numbers `n`, and texts `t` of `width` bytes.
+fn wide_groups(groups: usize, rows: usize, width: usize) -> Bytes {
     let schema = "message m { required int64 n; required binary t (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .build();
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties.into()).unwrap();
-    let numbers: Vec<i64> = (0..100).collect();
-    let texts = vec![ByteArray::from(vec![b'x'; 240]); 100];
-    for _ in 0..5 {
+    let numbers: Vec<i64> = (0..).take(rows).collect();
+    let texts = vec![ByteArray::from(vec![b'x'; width]); rows];
+    for _ in 0..groups {
         let mut group = writer.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
         let narrow = column.typed::<Int64Type>();
@@ -118,6 +123,30 @@ async fn an_object_is_split_the_same_whichever_columns_are_written() {
     };
     assert_eq!(parts(json!({})).await, 5);
     assert_eq!(parts(json!({"columns": ["n"]})).await, 5);
+}
+
+#[tokio::test]
+async fn columns_that_nobody_asked_for_need_no_memory_to_be_split_by() {
+    let source = MemoryStore::new("raw");
+    source.insert("large.parquet", wide_groups(3, 1, 8 << 20));
+    let split = async |transform: Value| {
+        let output = MemoryStore::new("out");
+        let patch = json!({
+            "output": {"splitBytes": 8 << 20, "keyTemplate": "{part}.json"},
+            "transform": transform
+        });
+        let stores = (Arc::new(source.clone()), Arc::new(output.clone()));
+        let mut shard = shard(order(&patch), 0, stores.0, stores.1);
+        // A row of all columns is more than that.
+        shard.worker.budget.engine_bytes = 32 << 20;
+        (shard.worker.run().await, output.outputs().len())
+    };
+    let (outcome, parts) = split(json!({"columns": ["n"]})).await;
+    complete(outcome);
+    assert_eq!(parts, 3);
+    let (outcome, parts) = split(json!({})).await;
+    assert_eq!(category(outcome), Category::OutOfMemory);
+    assert_eq!(parts, 0);
 }
 
 #[tokio::test]
