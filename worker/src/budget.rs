@@ -33,7 +33,7 @@ const PARTS_BYTES: std::ops::RangeInclusive<u64> = 32 * MIB..=256 * MIB;
 /// The least that the writer of a large output holds.
 const WRITER_BYTES: u64 = FILLING_BYTES + *PARTS_BYTES.start();
 
-/// The same for rows that are left out and kept.
+/// The same for rows that are left out and kept, with the parts in flight.
 const QUARANTINE_BYTES: u64 = 16 * MIB;
 
 /// Most large outputs written at once: more overlap nothing that these do not.

@@ -268,9 +268,12 @@ fn of_write(error: &WriteError, message: String) -> Failure {
             .about(uri)
             .hint(CONFLICT_HINT),
         WriteError::Superseded { uri } => failure(Category::Superseded, message).about(uri),
-        WriteError::TooLarge { uri } => failure(Category::UnsupportedInput, message)
+        WriteError::TooLarge { uri, .. } => failure(Category::UnsupportedInput, message)
             .about(uri)
-            .hint("split the source object, or make an EtlJob with output.compression"),
+            .hint(
+                "make an EtlJob with output.splitBytes or output.compression, or one with a larger \
+                 spec.worker.resources.limits.memory",
+            ),
         WriteError::Different { uri, .. } | WriteError::Unfinished { uri } => {
             failure(Category::Internal, message)
                 .about(uri)
@@ -469,7 +472,10 @@ mod tests {
                 uri: uri(),
                 who: "x".into(),
             }),
-            Error::Write(WriteError::TooLarge { uri: uri() }),
+            Error::Write(WriteError::TooLarge {
+                uri: uri(),
+                part_mib: 24,
+            }),
             Error::Commit(replaced),
             Error::Commit(CommitError::Removed { uri: uri() }),
             Error::Stopped(Stop::Deadline),

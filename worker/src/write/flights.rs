@@ -14,7 +14,6 @@ pub(super) struct Flights {
     store: Arc<dyn Store>,
     key: String,
     upload: UploadId,
-    in_flight_bytes: usize,
     next: Slot,
     flying: JoinSet<(Result<Part, StoreError>, Bytes)>,
     landed: Vec<Part>,
@@ -22,13 +21,12 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// No parts yet; about `in_flight_bytes` of them may fly at once.
-    pub(super) fn new(target: &Target, upload: &UploadId, in_flight_bytes: usize) -> Self {
+    /// No parts yet.
+    pub(super) fn new(target: &Target, upload: &UploadId) -> Self {
         Flights {
             store: Arc::clone(&target.store),
             key: target.key.clone(),
             upload: upload.clone(),
-            in_flight_bytes,
             next: Slot {
                 number: 1,
                 offset: 0,
@@ -62,9 +60,8 @@ impl Flights {
         });
     }
 
-    /// Waits until there is memory for a part of `size` bytes more.
-    pub(super) async fn make_room(&mut self, size: usize) -> Result<(), StoreError> {
-        let most = (self.in_flight_bytes / size).max(1);
+    /// Waits until another part may be filled, to be one of `most` that fly.
+    pub(super) async fn make_room(&mut self, most: usize) -> Result<(), StoreError> {
         while self.flying.len() >= most {
             self.next_landing().await?;
         }

@@ -64,6 +64,8 @@ impl Inlet {
     /// A part is never moved because it has grown: that would take its size
     /// again. What is reserved takes no memory until it is written to.
     fn make_room(&mut self, size: usize) {
+        // Parts have grown, and these would only lie beside the larger ones.
+        self.spares.retain(|spare| spare.capacity() >= size);
         if self.part.is_empty()
             && let Some(mut spare) = self.spares.pop()
         {
@@ -139,6 +141,17 @@ mod tests {
     async fn a_channel_that_just_closes_gives_no_bytes() {
         let mut inlet = inlet(vec![chunk("abc")]);
         assert_eq!(inlet.next(4).await, None);
+    }
+
+    #[tokio::test]
+    async fn buffers_that_are_too_small_are_let_go_of() {
+        let mut inlet = inlet(vec![chunk("abcdefgh"), Message::End]);
+        let spare = |size| BytesMut::from(&vec![b'x'; size][..]);
+        inlet.reuse(vec![spare(4), spare(4), spare(6)]);
+        assert_eq!(inlet.next(4).await.unwrap(), "abcd");
+        assert_eq!(inlet.spares.len(), 2);
+        assert_eq!(inlet.next(5).await.unwrap(), "efgh");
+        assert!(inlet.spares.is_empty());
     }
 
     #[tokio::test]

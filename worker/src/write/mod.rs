@@ -17,6 +17,7 @@ use bytes::Bytes;
 use etl_contract::OnExisting;
 use jiff::Timestamp;
 
+use parts::MAX_PARTS;
 pub use parts::PartSizes;
 pub use receive::{Message, Written};
 pub use slot::Slot;
@@ -60,11 +61,17 @@ pub enum WriteError {
         /// Bytes of this conversion.
         expected: u64,
     },
-    /// More parts than a multipart upload may have.
-    #[error("{uri} is larger than one object can be")]
+    /// More parts than a multipart upload may have, of as many bytes as there is
+    /// memory for.
+    #[error(
+        "{uri} does not fit {MAX_PARTS} parts of up to {part_mib} MiB, the largest that the \
+         writer has memory for"
+    )]
     TooLarge {
         /// The output.
         uri: String,
+        /// The largest parts in MiB.
+        part_mib: usize,
     },
     /// The conversion ended early; it knows why.
     #[error("the conversion to {uri} did not finish")]

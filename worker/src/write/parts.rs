@@ -8,11 +8,11 @@ pub(super) const MAX_PARTS: u32 = 10_000;
 /// Parts of one size before the size doubles.
 const PARTS_PER_SIZE: u32 = 1000;
 
-/// Largest part in bytes.
-const MAX_PART_BYTES: usize = 512 * MIB;
+/// Parts of a quarantine, on their way and being filled, in bytes: what is set
+/// aside for it, without the chunks in the channel.
+const SIDE_BYTES: usize = 14 * MIB;
 
-/// How an upload is cut. The sizes depend on the number of a part alone, so that
-/// two attempts make the same parts.
+/// What an upload is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartSizes {
     /// For outputs: as many parts on their way as the conversion has memory for.
@@ -33,23 +33,49 @@ impl PartSizes {
         }
     }
 
+    /// The cut of an upload by a conversion that has memory for `slot_bytes` of
+    /// parts on their way, and a first part being filled.
+    pub(super) fn cut(self, slot_bytes: usize) -> Cut {
+        let first_bytes = self.first_bytes();
+        let memory_bytes = match self {
+            PartSizes::Output => slot_bytes.saturating_add(first_bytes),
+            PartSizes::Side => SIDE_BYTES,
+        };
+        Cut {
+            first_bytes,
+            memory_bytes: memory_bytes.max(2 * first_bytes),
+        }
+    }
+}
+
+/// How an upload is cut within the memory for it. The sizes depend on that and the
+/// number of a part alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    first_bytes: usize,
+    /// Memory for all parts, those on their way and the one being filled.
+    memory_bytes: usize,
+}
+
+impl Cut {
     /// Size of part `number` (from 1) in bytes: small at first, so that little
-    /// memory is needed, and growing, so that 10,000 parts of an output reach
-    /// 3 TiB.
+    /// memory is needed, and growing, so that 10,000 parts hold as much as they
+    /// can with one of them on its way while the next is filled.
     pub(super) fn part_bytes(self, number: u32) -> usize {
         let doublings = number.saturating_sub(1) / PARTS_PER_SIZE;
-        self.first_bytes()
+        self.first_bytes
             .saturating_mul(1 << doublings.min(16))
-            .min(MAX_PART_BYTES)
+            .min(self.largest_bytes())
     }
 
-    /// Bytes of parts in flight, of a conversion that has memory for `slot_bytes`
-    /// of them.
-    pub(super) fn in_flight_bytes(self, slot_bytes: usize) -> usize {
-        match self {
-            PartSizes::Output => slot_bytes,
-            PartSizes::Side => self.first_bytes(),
-        }
+    /// Size of the largest parts in bytes.
+    pub(super) fn largest_bytes(self) -> usize {
+        self.memory_bytes / 2
+    }
+
+    /// How many parts of `size` bytes may be on their way while another is filled.
+    pub(super) fn in_flight(self, size: usize) -> usize {
+        (self.memory_bytes / size.max(1)).saturating_sub(1).max(1)
     }
 }
 
@@ -58,15 +84,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_grow_until_ten_thousand_hold_three_tebibytes() {
-        let sizes = PartSizes::Output;
-        assert_eq!(sizes.part_bytes(1), 16 << 20);
-        assert_eq!(sizes.part_bytes(1000), 16 << 20);
-        assert_eq!(sizes.part_bytes(1001), 32 << 20);
-        assert_eq!(sizes.part_bytes(MAX_PARTS), MAX_PART_BYTES);
-        let total: u64 = (1..=MAX_PARTS)
-            .map(|number| sizes.part_bytes(number) as u64)
-            .sum();
-        assert!(total > 5 << 39, "{total}");
+    fn parts_grow_as_far_as_the_memory_for_them_goes() {
+        for (sizes, slot, memory) in [
+            (PartSizes::Output, 32 * MIB, 48 * MIB),
+            (PartSizes::Output, 100 * MIB, 116 * MIB),
+            (PartSizes::Output, 256 * MIB, 272 * MIB),
+            (PartSizes::Side, 256 * MIB, 14 * MIB),
+        ] {
+            let cut = sizes.cut(slot);
+            let mut before = 0;
+            for number in 1..=MAX_PARTS {
+                let size = cut.part_bytes(number);
+                assert!(size >= before, "part {number} of {cut:?}");
+                assert!(
+                    size * (cut.in_flight(size) + 1) <= memory,
+                    "part {number} of {cut:?}"
+                );
+                before = size;
+            }
+            assert_eq!(cut.part_bytes(1000), sizes.first_bytes());
+            assert_eq!(before, memory / 2);
+        }
+    }
+
+    #[test]
+    fn a_conversion_of_much_memory_may_write_a_tebibyte() {
+        let cut = PartSizes::Output.cut(256 * MIB);
+        assert_eq!(cut.in_flight(cut.part_bytes(1)), 16);
+        let sizes = (1..=MAX_PARTS).map(|number| cut.part_bytes(number) as u64);
+        let total: u64 = sizes.sum();
+        assert!(total > 1 << 40, "{total}");
     }
 }

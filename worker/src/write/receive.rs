@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::flights::Flights;
 use super::inlet::Inlet;
-use super::parts::MAX_PARTS;
+use super::parts::{Cut, MAX_PARTS};
 use super::slot::Slot;
 use super::{Look, Target, WriteError};
 use crate::store::{Object, Part, Precondition};
@@ -84,9 +84,8 @@ impl Target {
             let crc64 = inlet.crc64();
             self.put(first, crc64, condition).await?
         } else {
-            let in_flight_bytes = self.parts.in_flight_bytes(slot.part_bytes());
-            self.upload(first, &mut inlet, in_flight_bytes, condition)
-                .await?
+            let cut = self.parts.cut(slot.part_bytes());
+            self.upload(first, &mut inlet, cut, condition).await?
         };
         Ok(Written {
             etag,
@@ -121,7 +120,7 @@ impl Target {
         &self,
         first: Bytes,
         inlet: &mut Inlet,
-        in_flight_bytes: usize,
+        cut: Cut,
         condition: Precondition,
     ) -> Result<String, WriteError> {
         let begin = async {
@@ -129,10 +128,10 @@ impl Target {
             self.store.begin_upload(&self.key, &self.attributes).await
         };
         // The conversion goes on meanwhile. Whether it failed is seen again below.
-        let (upload, _) = tokio::join!(begin, inlet.fill(self.parts.part_bytes(2)));
+        let (upload, _) = tokio::join!(begin, inlet.fill(cut.part_bytes(2)));
         let upload = upload?;
-        let flights = Flights::new(self, &upload, in_flight_bytes);
-        let outcome = match self.upload_parts(flights, first, inlet).await {
+        let flights = Flights::new(self, &upload);
+        let outcome = match self.upload_parts(flights, first, inlet, cut).await {
             Ok(parts) => {
                 self.complete(&upload, &parts, inlet.crc64(), condition)
                     .await
@@ -150,6 +149,7 @@ impl Target {
         mut flights: Flights,
         first: Bytes,
         inlet: &mut Inlet,
+        cut: Cut,
     ) -> Result<Vec<Part>, WriteError> {
         let mut body = first;
         loop {
@@ -159,10 +159,13 @@ impl Target {
             }
             let number = flights.next_number();
             if number > MAX_PARTS {
-                return Err(WriteError::TooLarge { uri: self.uri() });
+                return Err(WriteError::TooLarge {
+                    uri: self.uri(),
+                    part_mib: cut.largest_bytes() >> 20,
+                });
             }
-            let size = self.parts.part_bytes(number);
-            flights.make_room(size).await?;
+            let size = cut.part_bytes(number);
+            flights.make_room(cut.in_flight(size)).await?;
             inlet.reuse(flights.spares());
             body = tokio::select! {
                 body = self.take(inlet, size) => body?,
