@@ -101,14 +101,8 @@ async fn holder(lab: &Lab) -> Result<Option<String>> {
 /// Lets this many operators run, and waits until one of them leads and all
 /// others are gone or ready.
 async fn scale(lab: &Lab, replicas: usize) -> Result<()> {
-    let replicas_flag = format!("--replicas={replicas}");
-    let deployment = format!("deployment/{CHART_NAMESPACE}");
-    let output = lab.kubectl(&["scale", &deployment, &replicas_flag, "-n", CHART_NAMESPACE])?;
-    ensure!(
-        output.status.success(),
-        "cannot scale: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    // Not by kubectl: Helm would not touch the field again.
+    lab.install(&json!({"replicaCount": replicas}))?;
     let deadline = Instant::now() + SETTLE;
     loop {
         let pods = lab.operator_pods().await?;
