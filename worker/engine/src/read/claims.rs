@@ -62,6 +62,15 @@ impl Claims {
         }
     }
 
+    /// The same, of which nothing is claimed yet.
+    pub(super) fn afresh(&self) -> Self {
+        Self {
+            pages: AtomicU64::new(0),
+            largest_stored: AtomicU64::new(0),
+            ..*self
+        }
+    }
+
     /// Bytes for windows: half of what the estimate leaves. The other half is
     /// for pages that are larger than thought.
     pub(crate) fn window_bytes(&self) -> u64 {
@@ -121,9 +130,17 @@ impl Claim {
         }
     }
 
-    /// Claims the memory of a page before any of it is taken.
-    pub(super) fn raise(&mut self, header: &Header, place: &Place) -> Result<(), Error> {
-        let bytes = page_bytes(header, self.is_text);
+    /// Claims the memory of a page before any of it is taken, or once it is known
+    /// that its texts take `decoded` bytes beside it.
+    pub(super) fn raise(
+        &mut self,
+        header: &Header,
+        decoded: u64,
+        place: &Place,
+    ) -> Result<(), Error> {
+        // Batches refer to the texts of two pages, as in `page_bytes`.
+        let pages = if self.is_text { 2 } else { 1 };
+        let bytes = page_bytes(header, self.is_text).saturating_add(decoded.saturating_mul(pages));
         let held = match header.page {
             PageKind::Dictionary { .. } => &mut self.dictionary,
             _ => &mut self.largest,
@@ -137,6 +154,8 @@ impl Claim {
 
 #[cfg(test)]
 mod tests {
+    use parquet::basic::Encoding;
+
     use super::*;
 
     #[test]
@@ -153,6 +172,29 @@ mod tests {
             let enough = Claims::new(beside, estimate, needed, None, 2);
             assert!(enough.raise(claim - 4, 2, &place).is_ok());
             assert!(needed > budget);
+        }
+    }
+
+    #[test]
+    fn texts_are_claimed_beside_their_page_once() {
+        let header = Header {
+            page: PageKind::Data {
+                values: 3,
+                encoding: Encoding::DELTA_BYTE_ARRAY,
+                definition: Encoding::RLE,
+                repetition: Encoding::RLE,
+            },
+            length: 20,
+            stored: 10,
+            plain: 10,
+            crc: None,
+        };
+        // Of 1000 bytes, half are for windows.
+        let claims = Arc::new(Claims::new(0, 0, 1000, None, 1));
+        let mut claim = Claim::new(claims, true);
+        for (decoded, fits) in [(0, true), (235, true), (235, true), (236, false)] {
+            let raised = claim.raise(&header, decoded, &Place::file());
+            assert_eq!(raised.is_ok(), fits, "{decoded}");
         }
     }
 

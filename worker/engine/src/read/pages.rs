@@ -71,7 +71,8 @@ pub(super) struct Levels {
     pub(super) definition: bool,
 }
 
-/// Texts of one page take no more than this, whatever they share.
+/// Texts of one page and their lengths take no more than this, whatever they
+/// share.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// A page between its header and its body.
@@ -156,7 +157,7 @@ impl Pages {
             .filter(|_| self.bytes.offset() == offset)
             .ok_or_else(|| self.out_of_order(offset))?;
         if let Some(claim) = &mut self.claim {
-            claim.raise(&header, &self.place)?;
+            claim.raise(&header, 0, &self.place)?;
         }
         let stored = self.bytes.take(header.stored)?;
         let place = || self.place.clone().at_offset(offset);
@@ -169,37 +170,53 @@ impl Pages {
                 "a page does not match its checksum",
             ));
         }
-        self.plain(&header, stored)
+        let (plain, decoded) = self
+            .plain(&header, stored)
             .and_then(|plain| {
-                self.check_prefixes(&header, &plain)?;
-                Ok(plain)
+                let decoded = self.text_bytes(&header, &plain)?;
+                Ok((plain, decoded))
             })
             .map_err(|failed| match failed {
                 Failed::Damaged(problem) => Error::bad_input(place(), problem),
                 Failed::Unsupported(what) => Error::unsupported(place(), what),
-            })
+            })?;
+        if let Some(claim) = &mut self.claim {
+            claim.raise(&header, decoded, &self.place)?;
+        }
+        Ok(plain)
     }
 
-    fn check_prefixes(&self, header: &Header, plain: &Bytes) -> Result<(), Failed> {
+    /// Bytes that decoding a page takes beside it, where the decoder would
+    /// believe the page.
+    fn text_bytes(&self, header: &Header, plain: &Bytes) -> Result<u64, Failed> {
         let encoding = match header.page {
             PageKind::Data { encoding, .. } | PageKind::DataV2 { encoding, .. } => encoding,
-            PageKind::Dictionary { .. } | PageKind::Index => return Ok(()),
+            PageKind::Dictionary { .. } | PageKind::Index => return Ok(0),
         };
-        if encoding != Encoding::DELTA_BYTE_ARRAY {
-            return Ok(());
-        }
+        let shares = match encoding {
+            Encoding::DELTA_BYTE_ARRAY => true,
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => false,
+            _ => return Ok(0),
+        };
+        let measure = if shares {
+            prefixes::decoded_bytes
+        } else {
+            prefixes::length_bytes
+        };
         let texts = self.values(header, plain);
         let bytes = texts
             .ok_or(prefixes::ENDS)
-            .and_then(|texts| prefixes::decoded_bytes(texts, header.values()))
+            .and_then(|texts| measure(texts, header.values(), MAX_TEXT_BYTES))
             .map_err(|prefixes::Damaged(problem)| Failed::Damaged(problem.to_owned()))?;
         if bytes > MAX_TEXT_BYTES {
-            return Err(Failed::Unsupported(
+            return Err(Failed::Unsupported(if shares {
                 "a page has more than 64 MiB of texts that share their beginnings: write \
-                 smaller pages, or use another encoding than DELTA_BYTE_ARRAY",
-            ));
+                 smaller pages, or use another encoding than DELTA_BYTE_ARRAY"
+            } else {
+                "a page has more than 64 MiB of lengths of texts: write smaller pages"
+            }));
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// A data page without its levels.

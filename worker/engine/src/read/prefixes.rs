@@ -1,9 +1,11 @@
-//! Text that is stored as what it shares with the text before and what follows
+//! Text whose lengths are stored as deltas (`DELTA_LENGTH_BYTE_ARRAY`), or that is
+//! stored as what it shares with the text before and what follows
 //! (`DELTA_BYTE_ARRAY`), looked at before it is decoded.
 //!
-//! The decoder takes a prefix longer than the text before for all of it, which
-//! gives other text than was written. And prefixes cost nothing in a page: a few
-//! bytes per value can ask for any amount of memory.
+//! The decoder makes room for as many lengths as the page says it has. It takes a
+//! prefix longer than the text before for all of it, which gives other text than
+//! was written. And neither equal lengths nor prefixes cost anything in a page: a
+//! few bytes can ask for any amount of memory.
 
 /// What is wrong with a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,16 +19,40 @@ const COUNTS: Damaged = Damaged("a page counts its texts twice, and differently"
 const MORE: Damaged = Damaged("a page holds more texts than values");
 const LAYOUT: Damaged = Damaged("a page has an impossible layout of deltas");
 
-/// Bytes that the texts in `page`, at most `values` and without their levels,
-/// take together.
-pub(super) fn decoded_bytes(page: &[u8], values: u64) -> Result<u64, Damaged> {
+/// The decoder keeps each length as a number of this size.
+const LENGTH_BYTES: u64 = 4;
+
+/// Bytes that the decoder takes for the lengths of the texts in `page`, which are
+/// at most `values` and stand there without their levels. Once that is more than
+/// `most`, the page is not looked at any further.
+pub(super) fn length_bytes(page: &[u8], values: u64, most: u64) -> Result<u64, Damaged> {
+    let mut lengths = Deltas::new(page, values)?;
+    let total = lengths.count.saturating_mul(LENGTH_BYTES);
+    if total > most {
+        return Ok(total);
+    }
+    let mut room = lengths.clone().rest()?.len() as u64;
+    while let Some(length) = lengths.next()? {
+        let length = u64::try_from(length).map_err(|_| NEGATIVE)?;
+        room = room.checked_sub(length).ok_or(BEYOND)?;
+    }
+    Ok(total)
+}
+
+/// Bytes that the texts in `page` take together, with the lengths of what they
+/// share and what follows; `values` and `most` as for [`length_bytes`].
+pub(super) fn decoded_bytes(page: &[u8], values: u64, most: u64) -> Result<u64, Damaged> {
     let mut prefixes = Deltas::new(page, values)?;
+    let mut total = prefixes.count.saturating_mul(2 * LENGTH_BYTES);
+    if total > most {
+        return Ok(total);
+    }
     let mut suffixes = Deltas::new(prefixes.clone().rest()?, values)?;
-    let mut room = suffixes.clone().rest()?.len() as u64;
     if prefixes.count != suffixes.count {
         return Err(COUNTS);
     }
-    let (mut total, mut before) = (0_u64, 0);
+    let mut room = suffixes.clone().rest()?.len() as u64;
+    let mut before = 0;
     while let Some(prefix) = prefixes.next()? {
         let suffix = suffixes.next()?.ok_or(COUNTS)?;
         let [prefix, suffix] = [prefix, suffix].map(u64::try_from);
@@ -191,6 +217,8 @@ fn zigzag(bytes: &mut &[u8]) -> Result<i64, Damaged> {
 mod tests {
     use super::*;
 
+    const MOST: u64 = 1000;
+
     /// `count` numbers from `first` on, each the same `delta` more.
     fn numbers(count: u8, first: u8, delta: u8) -> Vec<u8> {
         assert!(count > 1 && count < 64 && first < 64 && delta < 64);
@@ -201,7 +229,7 @@ mod tests {
     fn texts_are_counted_with_what_they_share() {
         // "abcd", "abcdefgh", "abcdefghijkl": 4, 8 and 12 bytes.
         let page = [numbers(3, 0, 4), numbers(3, 4, 0), vec![b'a'; 12]].concat();
-        assert_eq!(decoded_bytes(&page, 9), Ok(24));
+        assert_eq!(decoded_bytes(&page, 9, MOST), Ok(24 + 3 * 8));
     }
 
     #[test]
@@ -210,7 +238,29 @@ mod tests {
         let mut prefixes = vec![128, 1, 4, 4, 0, 0, 1, 0, 0, 0];
         prefixes.extend([0b101, 0, 0, 0]);
         let page = [prefixes, numbers(4, 1, 0), vec![b'a'; 4]].concat();
-        assert_eq!(decoded_bytes(&page, 9), Ok(1 + 2 + 2 + 3));
+        let lengths = 4 * 8;
+        assert_eq!(decoded_bytes(&page, 9, MOST), Ok(1 + 2 + 2 + 3 + lengths));
+    }
+
+    #[test]
+    fn lengths_are_counted_and_looked_at() {
+        let page = |first, delta| [numbers(3, first, delta), vec![b'a'; 12]].concat();
+        assert_eq!(length_bytes(&page(2, 2), 9, MOST), Ok(3 * 4));
+        assert_eq!(length_bytes(&page(2, 3), 9, MOST), Err(BEYOND));
+        assert_eq!(length_bytes(&page(2, 2), 2, MOST), Err(MORE));
+        // -1 as the first, and as the difference.
+        let negative = vec![128, 1, 4, 2, 1, 1, 0, 0, 0, 0];
+        assert_eq!(length_bytes(&negative, 9, MOST), Err(NEGATIVE));
+    }
+
+    #[test]
+    fn lengths_that_take_too_much_are_not_looked_at() {
+        // 2^31 of them, all 0, for which there are no blocks.
+        let page = [128, 1, 4, 0x80, 0x80, 0x80, 0x80, 8, 0];
+        let values = 1 << 31;
+        assert_eq!(length_bytes(&page, values, MOST), Ok(values * 4));
+        assert_eq!(decoded_bytes(&page, values, MOST), Ok(values * 8));
+        assert_eq!(length_bytes(&page, values - 1, MOST), Err(MORE));
     }
 
     #[test]
@@ -240,7 +290,7 @@ mod tests {
                 MORE,
             ),
         ] {
-            assert_eq!(decoded_bytes(&page, 9), Err(problem), "{page:?}");
+            assert_eq!(decoded_bytes(&page, 9, MOST), Err(problem), "{page:?}");
         }
     }
 }

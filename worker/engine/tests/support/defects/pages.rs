@@ -3,10 +3,12 @@
 use parquet::basic::Compression;
 
 use super::super::dissect::Page;
-use super::super::dissect::fields::page;
-use super::super::thrift::{Value, i32, structure};
+use super::super::dissect::fields::{self, chunk, meta, page, row_group};
+use super::super::thrift::{Value, i32, i64, structure};
 use super::super::{Levels, Stored};
-use super::{Defect, compressed, one, pages_of, sound, sound_list, sound_optional, sound_text};
+use super::{
+    Defect, compressed, footer_of, one, pages_of, sound, sound_list, sound_optional, sound_text,
+};
 
 const ENCODING_RLE: i64 = 3;
 const ENCODING_DELTA_BINARY_PACKED: i64 = 5;
@@ -160,6 +162,27 @@ pub(super) fn equal_deltas(count: usize, first: i64, delta: i64) -> Vec<u8> {
     [deltas(128, 4, count as u64, first), block.repeat(blocks)].concat()
 }
 
+/// A page of 2147483647 values, of which the footer knows, that are all empty and
+/// take hardly any bytes.
+fn empty_texts(encoding: i64) -> Vec<u8> {
+    let count = i64::from(i32::MAX);
+    let lengths = deltas(128, 4, count.cast_unsigned(), 0);
+    let file = body(&sound_text(), encoding, &lengths.repeat(2));
+    let file = pages_of(&file, |file| {
+        let header = file.data_page().header.field(page::DATA);
+        header.set(page::NUM_VALUES, i32(count));
+    });
+    footer_of(&file, |file| {
+        file.footer.set(fields::NUM_ROWS, i64(count));
+        let group = file.footer.field(fields::ROW_GROUPS).item(0);
+        group.set(row_group::NUM_ROWS, i64(count));
+        let column = group.field(row_group::COLUMNS).item(0);
+        column
+            .field(chunk::META_DATA)
+            .set(meta::NUM_VALUES, i64(count));
+    })
+}
+
 pub(super) fn bodies() -> Vec<Defect> {
     let lengths = |bytes: &[u8]| [&100_u32.to_le_bytes(), bytes].concat();
     let dictionary_indices = |bytes: &'static [u8]| {
@@ -242,6 +265,22 @@ pub(super) fn bodies() -> Vec<Defect> {
                 ]
                 .concat(),
             ),
+        ),
+        (
+            "text-with-more-delta-lengths-than-the-page",
+            body(
+                &sound_text(),
+                ENCODING_DELTA_LENGTH_BYTE_ARRAY,
+                &deltas(128, 4, 1 << 40, 0),
+            ),
+        ),
+        (
+            "text-with-2-gib-of-empty-delta-lengths",
+            empty_texts(ENCODING_DELTA_LENGTH_BYTE_ARRAY),
+        ),
+        (
+            "text-with-2-gib-of-empty-shared-prefixes",
+            empty_texts(ENCODING_DELTA_BYTE_ARRAY),
         ),
         (
             "text-with-negative-delta-lengths",
