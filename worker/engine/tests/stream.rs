@@ -7,8 +7,9 @@ mod support;
 
 use std::io::Read;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
@@ -324,5 +325,72 @@ fn a_source_that_returns_too_little_is_found_out() {
                 .starts_with("the source returned 1 bytes for bytes "),
             "{error}"
         );
+    }
+}
+
+/// Panics at the n-th call after the file has been opened.
+struct Panicking {
+    bytes: Bytes,
+    calls_left: AtomicUsize,
+}
+
+impl Panicking {
+    fn call(&self) {
+        let left = self.calls_left.load(Ordering::Relaxed);
+        if left > 0 && self.calls_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            panic!("a bug of the source");
+        }
+    }
+}
+
+impl ReadAt for Panicking {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError> {
+        self.call();
+        self.bytes.read_ranges(ranges)
+    }
+
+    fn will_read(&self, _: &[Range<u64>]) {
+        self.call();
+    }
+}
+
+/// So slow that threads wait for room and help each other meanwhile.
+struct Slow;
+
+impl Sink for Slow {
+    fn write(&mut self, _: Bytes) -> Result<(), SinkError> {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_of_the_source_ends_the_conversion_wherever_it_happens() {
+    let text = "x".repeat(16 << 10);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![text.as_str(); 32]));
+    let group = RecordBatch::try_from_iter([("text", texts)]).unwrap();
+    let bytes = Bytes::from(write(&vec![group; 100]));
+    for threads in 1..=4 {
+        for call in [1, 2, 30, 80, 120, 160, 180] {
+            let source = Arc::new(Panicking {
+                bytes: bytes.clone(),
+                calls_left: AtomicUsize::new(0),
+            });
+            let conversion = open(Arc::<Panicking>::clone(&source), threads);
+            source.calls_left.store(call, Ordering::Relaxed);
+            let (done, outcome) = mpsc::channel();
+            std::thread::spawn(move || done.send(conversion.convert(&mut Slow)));
+            let result = outcome
+                .recv_timeout(Duration::from_secs(60))
+                .unwrap_or_else(|_| panic!("{threads} threads hang after call {call}"));
+            assert!(
+                matches!(result, Err(Error::Internal(_))),
+                "{threads} threads, call {call}: {result:?}"
+            );
+        }
     }
 }

@@ -148,6 +148,9 @@ impl<'a> Threads<'a> {
     }
 
     fn perform(&self, task: Task<'a>) {
+        // Not only in `work`: what is done within another task may panic, and
+        // that task lives on behind its wall.
+        let _close = CloseOnPanic(self);
         let (at, done) = match task {
             Task::Announce(group) => (At::START, self.announce(group)),
             Task::Read(open) => (At::reading(&self.plan.groups[open.group]), self.read(open)),
