@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use etl_engine::{
-    Budget, Compression, Conversion, Options, ReadAt, ReadError, Sink, SinkError, Summary,
+    Budget, Compression, Conversion, Error, Options, ReadAt, ReadError, Sink, SinkError, Summary,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression as Codec;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -232,4 +233,50 @@ fn rows_that_grow_a_thousandfold_wait_for_the_sink() {
             &format!("large strings, {threads} threads"),
         );
     }
+}
+
+/// To name the column that cannot be decoded, all are read a second time.
+#[test]
+fn looking_for_a_damaged_column_takes_no_more_than_the_budget() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    const BUDGET: u64 = 48 << 20;
+    const ROWS: usize = 60_000;
+    const VALUE: &str = "0123456789abcdef";
+
+    let large = "x".repeat(128 << 20);
+    let texts = (0..ROWS).map(|row| if row + 1 == ROWS { &large[..] } else { "" });
+    let columns: [(&str, ArrayRef); 2] = [
+        ("large", Arc::new(StringArray::from_iter_values(texts))),
+        ("damaged", Arc::new(StringArray::from(vec![VALUE; ROWS]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Codec::UNCOMPRESSED)
+        .set_column_compression(ColumnPath::from("large"), Codec::ZSTD(Default::default()))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let mut file = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    drop((batch, large));
+    let value = file
+        .windows(VALUE.len())
+        .position(|bytes| bytes == VALUE.as_bytes());
+    file[value.unwrap()] = 0xff;
+
+    let budget = Budget {
+        memory_bytes: BUDGET,
+        threads: 1,
+    };
+    let file = Bytes::from(file);
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let conversion = Conversion::open(Arc::new(file), &Options::default(), &budget).unwrap();
+    let error = conversion.convert(&mut Checksum::default()).unwrap_err();
+    let peak = (MEMORY.peak_usage() - before) as u64;
+    assert!(matches!(error, Error::BadInput { .. }), "{error:?}");
+    assert!(error.to_string().contains("column \"damaged\""), "{error}");
+    assert!(peak <= BUDGET, "{} MiB", peak >> 20);
 }

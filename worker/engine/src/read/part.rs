@@ -149,7 +149,10 @@ impl RowGroup<'_> {
         let mut reader = self.reader(metadata, mask, Role::Fault, &common)?;
         reader.try_for_each(|batch| match batch {
             Ok(_) => Ok(()),
-            Err(error) => Err(arrow_error(self.place(), error)),
+            Err(error) => Err(match common.take_fault() {
+                Some(fault) => fault,
+                None => arrow_error(self.place(), error),
+            }),
         })
     }
 

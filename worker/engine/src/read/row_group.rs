@@ -200,10 +200,15 @@ impl<'a> RowGroup<'a> {
                 // Whoever reads only to find a fault is not followed by anybody.
                 let next = windows.next.as_ref().filter(|_| role == Role::Main);
                 let then = next.map(|next| next.window(leaf));
-                let claims = (role != Role::Fault).then(|| Arc::clone(&windows.claims));
+                // Its column is read alone, and those before it have not given
+                // their claims back.
+                let claims = match role {
+                    Role::Fault => Arc::new(windows.claims.afresh()),
+                    Role::Main | Role::Second => Arc::clone(&windows.claims),
+                };
                 (
                     ChunkBytes::windows(source, chunk, window.end - window.start, then),
-                    claims.map(|claims| Claim::new(claims, is_text(column))),
+                    Some(Claim::new(claims, is_text(column))),
                 )
             }
         };
