@@ -37,6 +37,11 @@ impl<'a> FileColumns<'a> {
         fields.iter().map(|field| field.name())
     }
 
+    /// Whether there is a column `name`, or more than one.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     /// The index of the column `name`, if there is one.
     pub(crate) fn find(&self, name: &str) -> Result<Option<usize>, Error> {
         match self.by_name.get(name) {

@@ -163,6 +163,11 @@ fn choose<'a>(
         names.extend(chosen.iter().map(|column| column.name));
     }
     let constants = transform.constants.iter().map(|constant| &constant.name);
+    // Whoever reads the output would take it for the file's own.
+    if let Some(name) = constants.clone().find(|name| file.has(name)) {
+        let problem = "a constant has the name of a column of the file";
+        return Err(Error::schema_mismatch(Place::column(name), problem));
+    }
     for name in transform.columns.iter().chain(constants) {
         if !names.insert(name) {
             let problem = "two columns of the output would have this name";
