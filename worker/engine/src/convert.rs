@@ -285,7 +285,9 @@ impl Conversion {
 
 fn sum(group: &RowGroupMetaData, bytes: impl Fn(&ColumnChunkMetaData) -> i64) -> u64 {
     let columns = group.columns().iter();
-    columns.map(|column| count(bytes(column))).sum()
+    columns
+        .map(|column| count(bytes(column)))
+        .fold(0, u64::saturating_add)
 }
 
 fn count(number: i64) -> u64 {

@@ -76,7 +76,8 @@ fn selections(columns: &Columns, groups: &[Group], threads: usize) -> Vec<Select
     for group in groups {
         let row_group: &RowGroupMetaData = columns.main.metadata().row_group(group.index);
         for (leaf, column) in row_group.columns().iter().enumerate() {
-            costs[schema.get_column_root_idx(leaf)] += cost(column);
+            let root = &mut costs[schema.get_column_root_idx(leaf)];
+            *root = root.saturating_add(cost(column));
         }
     }
     let main = divide(&costs, threads).into_iter().map(|roots| Selection {
