@@ -53,6 +53,9 @@ pub(super) fn schema(problems: &mut Problems, schema: &Schema) {
     );
 }
 
+/// Digits of the longest number that workers read.
+const MAX_DIGITS: usize = 38;
+
 /// A bound as it is compared.
 #[derive(PartialEq, PartialOrd)]
 enum Bound {
@@ -81,6 +84,16 @@ fn bounds(problems: &mut Problems, path: &str, column: &SchemaColumn) {
     }
 }
 
+/// Whether `text` is a number as workers read it, exactly: a sign, digits, a point
+/// with digits on both sides.
+fn is_plain(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let digits = unsigned.len() - usize::from(unsigned.contains('.'));
+    are_digits(whole) && are_digits(fraction) && digits <= MAX_DIGITS
+}
+
 /// `text` as a bound of columns of `kind`, or what it should be.
 fn bound(kind: ColumnType, text: &str) -> Result<Bound, &'static str> {
     match kind {
@@ -93,11 +106,9 @@ fn bound(kind: ColumnType, text: &str) -> Result<Bound, &'static str> {
         ColumnType::Number => text
             .parse()
             .ok()
-            // Rust also reads words such as inf.
-            .filter(|_| text.contains(|c: char| c.is_ascii_digit()))
-            .filter(|value: &f64| value.is_finite())
+            .filter(|_| is_plain(text))
             .map(Bound::Number)
-            .ok_or("is not a number, such as 1.5"),
+            .ok_or("is not a plain number of at most 38 digits and no exponent, such as 1.5"),
         ColumnType::String => text
             .parse()
             .map(Bound::Length)
