@@ -1,5 +1,7 @@
 //! From a finished Job and its pods to the reason of its end.
 
+use std::collections::BTreeSet;
+
 use etl_api::RetryPolicy;
 use etl_contract::{Action, Category, Failure, Outcome, RunReport};
 
@@ -12,6 +14,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) uid: &'a str,
     pub(crate) run: u32,
     pub(crate) attempt: u32,
+    /// Shards of the attempt, each of which may have written the manifest.
+    pub(crate) shards: u32,
     /// Decides which categories no retry can mend.
     pub(crate) policy: &'a RetryPolicy,
 }
@@ -71,8 +75,8 @@ pub(crate) struct Cause {
     pub(crate) shard: Option<u32>,
     pub(crate) object: Option<String>,
     pub(crate) hint: Option<String>,
-    /// The worker said so itself, so it knows that it wrote no manifest.
-    /// Otherwise the manifest may exist all the same.
+    /// The workers of all shards said so themselves, so they know that they wrote
+    /// no manifest. Otherwise the manifest may exist all the same.
     pub(crate) reported: bool,
 }
 
@@ -98,7 +102,8 @@ impl Cause {
 }
 
 /// Why a Job failed: of several failing shards one whose category no retry can
-/// mend wins, then the lowest index.
+/// mend wins, then the lowest index. It counts as reported only if no shard's end
+/// is unknown.
 pub(crate) fn failure(
     pods: &[ChildPod],
     expected: &Expected<'_>,
@@ -109,6 +114,8 @@ pub(crate) fn failure(
         .iter()
         .filter_map(|pod| pod_failure(pod, expected))
         .collect();
+    let all_reported =
+        causes.iter().all(|cause| cause.reported) && every_shard_seen(pods, expected.shards);
     let is_final =
         |cause: &Cause| retry::verdict(expected.policy, cause.category).action == Action::Fail;
     causes.sort_by_key(|cause| (!is_final(cause), cause.shard.unwrap_or(u32::MAX)));
@@ -117,9 +124,18 @@ pub(crate) fn failure(
         Some(cause) if reason == DEADLINE_EXCEEDED && !is_final(&cause) => {
             job_failure(reason, message)
         }
-        Some(cause) => cause,
+        Some(cause) => Cause {
+            reported: all_reported,
+            ..cause
+        },
         None => job_failure(reason, message),
     }
+}
+
+/// Whether there is a pod of each shard.
+fn every_shard_seen(pods: &[ChildPod], shards: u32) -> bool {
+    let seen: BTreeSet<u32> = pods.iter().filter_map(|pod| pod.shard).collect();
+    (0..shards).all(|shard| seen.contains(&shard))
 }
 
 /// Reason of a Job that ran past its own deadline.
@@ -257,8 +273,13 @@ mod tests {
             uid: "uid",
             run: 1,
             attempt: 2,
+            shards: 1,
             policy: &POLICY,
         }
+    }
+
+    fn of(shards: u32) -> Expected<'static> {
+        Expected { shards, ..own() }
     }
 
     fn pod(shard: u32, exit_code: i32, outcome: Option<Outcome>) -> ChildPod {
@@ -310,11 +331,32 @@ mod tests {
         ];
         assert_eq!(category(&pods), Category::BadInput);
         assert_eq!(category(&pods[..2]), Category::Throttled);
-        let cause = failure(&pods, &own(), "", "");
+        let cause = failure(&pods, &of(3), "", "");
         assert_eq!(
             (cause.shard, cause.exit_code, cause.reported),
             (Some(2), Some(65), true)
         );
+    }
+
+    #[test]
+    fn one_shards_report_does_not_speak_for_another() {
+        let told = |shard| pod(shard, 80, failed(Category::Throttled));
+        let done = pod(1, 0, Some(Outcome::TasksDone));
+        for (pods, reported) in [
+            (vec![told(0), told(1)], true),
+            (vec![told(0), done], true),
+            // It may have been the last to finish, and have written the manifest.
+            (vec![told(0), pod(1, 137, None)], false),
+            (
+                vec![pod(1, 65, failed(Category::BadInput)), pod(0, 137, None)],
+                false,
+            ),
+            // Its pod is gone.
+            (vec![told(0)], false),
+        ] {
+            let cause = failure(&pods, &of(2), "FailedIndexes", "");
+            assert_eq!(cause.reported, reported, "{pods:?}");
+        }
     }
 
     #[test]

@@ -90,10 +90,12 @@ fn failing_limit(attempt: &Attempt, since: Option<Timestamp>) -> Timestamp {
 }
 
 fn expected<'a>(draft: &Draft<'a>, attempt: &Attempt, uid: &'a str) -> Expected<'a> {
+    let run = draft.status.run.as_ref();
     Expected {
         uid,
-        run: draft.status.run.as_ref().map_or(0, |run| run.number),
+        run: run.map_or(0, |run| run.number),
         attempt: attempt.number,
+        shards: run.map_or(1, |run| if attempt.settle { 1 } else { run.shards }),
         policy: &draft.job.spec.retry_policy,
     }
 }

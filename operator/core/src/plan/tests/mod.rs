@@ -829,6 +829,28 @@ fn row_6_a_worker_that_may_have_committed_is_looked_up() {
 }
 
 #[test]
+fn row_6_one_shards_report_does_not_hide_that_another_may_have_committed() {
+    let mut subject = Subject::new(json!({
+        "retryPolicy": {"maxAttempts": 1}, "execution": {"parallelism": 2}
+    }));
+    subject.pass(&Observed::default(), 0);
+    let mut seen = subject.failed_as(Category::Throttled);
+    let told = seen.pods.clone();
+    seen.pods.as_mut().unwrap().push(subject.pod(1, 137, None));
+    for pods in [seen.pods.clone(), told] {
+        let mut subject = subject.clone();
+        seen.pods = pods;
+        subject.pass(&seen, 5);
+        assert_eq!(subject.mode(), Some(Mode::Settle));
+        let failure = subject.status().last_failure.as_ref().unwrap();
+        assert_eq!(failure.category, "Throttled");
+        let seen = subject.succeeded(complete());
+        subject.pass(&seen, 6);
+        assert_eq!(subject.phase(), Phase::Complete);
+    }
+}
+
+#[test]
 fn row_6_a_report_counts_although_somebody_deletes_the_finished_job() {
     let mut subject = Subject::running();
     let mut seen = subject.failed_as(Category::BadInput);
