@@ -103,12 +103,12 @@ pub fn plan(job: &EtlJob, seen: &Observed, settings: &Settings, now: Timestamp) 
 }
 
 fn decide(draft: &mut Draft<'_>, seen: &Observed) {
+    run::confirm(draft);
     // Row 2.
     if strays(draft, seen) {
         return;
     }
     let problems = validate(&draft.job.spec, draft.settings.reach);
-    run::confirm(draft);
     run::clock(draft);
     if let Some(attempt) = draft.status.attempt.clone() {
         // Rows 3 to 7, and 10 to 13.

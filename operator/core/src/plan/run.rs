@@ -177,16 +177,19 @@ fn archive(draft: &mut Draft<'_>, run: &Run, result: &str, message: &str, revisi
     status.runs.drain(..surplus);
 }
 
-/// Remembers that this generation still asks for the present run.
+/// Remembers which generation asks for the present run: this one, if it still does.
 pub(super) fn confirm(draft: &mut Draft<'_>) {
+    let newer = demand::newer_run(draft);
     let generation = draft.job.metadata.generation;
-    if draft.status.run.is_none() || demand::newer_run(draft) {
-        return;
-    }
     let observed = draft.status.observed_generation;
-    if let Some(run) = draft.status.run.as_mut()
-        && run.generation.or(observed) != generation
-    {
+    let Some(run) = draft.status.run.as_mut() else {
+        return;
+    };
+    if newer {
+        // Of a run without one the last observed generation speaks, which becomes
+        // this one as soon as the status is written.
+        run.generation = run.generation.or(observed);
+    } else if run.generation.or(observed) != generation {
         run.generation = generation;
     }
 }

@@ -152,6 +152,39 @@ fn a_new_run_needs_a_new_generation_and_another_hash() {
 }
 
 #[test]
+fn other_work_is_not_missed_in_a_status_that_knows_no_generation() {
+    let forget = |subject: &mut Subject| {
+        let status = subject.job.status.as_mut().unwrap();
+        status.run.as_mut().unwrap().generation = None;
+        assert_eq!(status.observed_generation, Some(1));
+    };
+    let mut running = Subject::running();
+    forget(&mut running);
+    running.edit(reads(OTHER));
+    running.interrupted(5);
+    assert_eq!(running.run().number, 2);
+
+    // And not when a stray is in the way.
+    let mut ended = Subject::running();
+    let stray = ChildJob {
+        name: "old".into(),
+        ..ended.child(JobState::Active)
+    };
+    let seen = ended.succeeded(complete());
+    ended.pass(&seen, 5);
+    forget(&mut ended);
+    ended.edit(reads(OTHER));
+    let seen = Observed {
+        jobs: vec![stray],
+        ..Observed::default()
+    };
+    ended.pass(&seen, 6);
+    assert_eq!((ended.run().number, ended.deletes()), (1, 1));
+    ended.pass(&Observed::default(), 7);
+    assert_eq!(ended.run().number, 2);
+}
+
+#[test]
 fn a_run_that_succeeds_as_other_work_is_asked_for_is_complete_first() {
     let mut subject = Subject::running();
     subject.edit(reads(OTHER));
