@@ -209,7 +209,10 @@ pub(super) fn clock(draft: &mut Draft<'_>) {
         let pause = now.duration_since(since).max(SignedDuration::ZERO);
         run.deadline_base = Some(run.deadline_base.unwrap_or(run.start_time) + pause);
         run.deadline_time = deadline(run, spec);
-        draft.tell("Resumed", "Resumed: spec.suspend is false");
+        // A cancel lets the clock run on too.
+        if !spec.suspend {
+            draft.tell("Resumed", "Resumed: spec.suspend is false");
+        }
     } else {
         run.deadline_time = deadline(run, spec);
     }

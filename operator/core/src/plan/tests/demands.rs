@@ -428,6 +428,27 @@ fn a_cancel_between_attempts_ends_the_run_at_once() {
 }
 
 #[test]
+fn a_cancel_of_what_is_suspended_is_no_resume() {
+    let told = |subject: &Subject| subject.last.events.iter().any(|e| e.reason == "Resumed");
+    let mut subject = Subject::running();
+    let seen = subject.failed_as(Category::Throttled);
+    subject.pass(&seen, 5);
+    subject.edit(|spec| spec.suspend = true);
+    subject.pass(&Observed::default(), 6);
+    assert_eq!(subject.phase(), Phase::Suspended);
+
+    let mut resumed = subject.clone();
+    resumed.edit(|spec| spec.suspend = false);
+    resumed.pass(&Observed::default(), 7);
+    assert!(told(&resumed));
+
+    subject.edit(|spec| spec.cancel = true);
+    subject.pass(&Observed::default(), 7);
+    assert_eq!(subject.outcome(), ("Cancelled", "Cancelled"));
+    assert!(!told(&subject));
+}
+
+#[test]
 fn a_cancel_before_the_first_run_holds_it_back() {
     let mut subject = Subject::new(json!({"cancel": true, "suspend": true}));
     subject.pass(&Observed::default(), 0);
