@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etl_api::{EtlJob, ResourceList, Resources, Run, labels};
-use etl_contract::{WORK_ORDER_ENV, WorkOrder};
+use etl_contract::{Mode, WORK_ORDER_ENV, WorkOrder};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -63,7 +63,7 @@ pub struct PodSettings {
     pub tolerations: Vec<Toleration>,
     /// PriorityClass.
     pub priority_class_name: Option<String>,
-    /// Queue of Kueue.
+    /// Queue of Kueue that holds the Job, unless it only looks up how a run ended.
     pub queue_name: Option<String>,
     /// Secret with static keys.
     pub credentials_secret_name: Option<String>,
@@ -122,7 +122,9 @@ pub fn manifest(child: &Child, owner: &EtlJob) -> Job {
     let shards = i32::try_from(order.shards).unwrap_or(i32::MAX);
     let labels = child_labels(child);
     let mut job_labels = labels.clone();
-    if let Some(queue) = &child.pod.queue_name {
+    // A look-up takes next to nothing, and the end of its run waits for it.
+    let queue = child.pod.queue_name.as_ref();
+    if let Some(queue) = queue.filter(|_| order.mode != Mode::Settle) {
         // Kueue suspends a Job with this label as it is created.
         job_labels.insert(labels::QUEUE.into(), queue.clone());
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use etl_api::EtlJob;
-use etl_contract::{Encoder, Storage, WORK_ORDER_ENV, WorkOrder};
+use etl_contract::{Encoder, Mode, Storage, WORK_ORDER_ENV, WorkOrder};
 use etl_core::{Action, Observed, Reach, Settings, WorkerDefaults, child, plan};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -51,13 +51,19 @@ fn settings() -> Settings {
 }
 
 fn manifest(worker: Value) -> Value {
+    changed_manifest(worker, |_| {})
+}
+
+fn changed_manifest(worker: Value, change: impl FnOnce(&mut child::Child)) -> Value {
     let job = job(worker);
     let now: Timestamp = "2021-01-15T00:00:01Z".parse().unwrap();
     let plan = plan(&job, &Observed::default(), &settings(), now);
     let Some(Action::Create(child)) = plan.actions.first() else {
         panic!("{plan:?}")
     };
-    serde_json::to_value(child::manifest(child, &job)).unwrap()
+    let mut child = child.clone();
+    change(&mut child);
+    serde_json::to_value(child::manifest(&child, &job)).unwrap()
 }
 
 /// The order travels as text; in the golden file it stands as JSON.
@@ -82,6 +88,16 @@ fn the_manifest_is_the_golden_one() {
     }
     let expected: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
     assert_eq!(made, expected, "UPDATE_GOLDEN=1 writes it anew");
+}
+
+#[test]
+fn a_queue_holds_the_work_but_not_the_look_up() {
+    const QUEUE: &str = "kueue.x-k8s.io/queue-name";
+    let worker = json!({"queueName": "etl"});
+    let work = manifest(worker.clone());
+    assert_eq!(work["metadata"]["labels"][QUEUE], "etl");
+    let look_up = changed_manifest(worker, |child| child.order.mode = Mode::Settle);
+    assert_eq!(look_up["metadata"]["labels"].get(QUEUE), None);
 }
 
 #[test]

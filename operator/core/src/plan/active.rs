@@ -23,7 +23,7 @@ pub(super) fn decide(
 ) {
     let started = child.ready > 0 || child.finished > 0 || pods.iter().any(|pod| pod.started);
     if child.suspended {
-        queued(draft, attempt);
+        queued(draft, attempt, child);
         return;
     }
     if attempt.running_time.is_none() && started {
@@ -71,8 +71,11 @@ fn most_disrupted(pods: &[ChildPod]) -> Option<(u32, u32)> {
 }
 
 /// Row 11: a queue, or somebody, has suspended the Job. It has no pods, and no
-/// deadline of the attempt runs.
-fn queued(draft: &mut Draft<'_>, attempt: &Attempt) {
+/// deadline of the attempt runs, unless it is a look-up.
+fn queued(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) {
+    if attempt.settle && held_look_up(draft, attempt, child) {
+        return;
+    }
     // One that ran before was preempted and will start from the beginning.
     draft.status.attempt = Some(Attempt {
         running_time: None,
@@ -88,6 +91,22 @@ fn queued(draft: &mut Draft<'_>, attempt: &Attempt) {
         ended: false,
         stalled: false,
     });
+}
+
+/// The end of the run waits for a look-up, which therefore does not wait for its
+/// Job for ever: its time to start counts from the intent. Returns whether that
+/// is over.
+fn held_look_up(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) -> bool {
+    let deadline = draft.start_deadline(attempt.start_time);
+    if draft.now < deadline {
+        draft.wake_at(deadline);
+        return false;
+    }
+    let seconds = draft.start_seconds();
+    let message = format!("its Job is suspended, and no pod started within {seconds} s");
+    ending::end(draft, attempt, EndingReason::StartTimeout, &message);
+    draft.delete(child);
+    true
 }
 
 /// Records that a pod runs, and by the uid which Job it was.

@@ -79,3 +79,52 @@ fn row_11_a_preempted_attempt_waits_again_and_then_has_all_its_time() {
     assert_eq!((subject.phase(), subject.failures()), (Phase::Running, 0));
     assert_eq!(subject.last.wake, Some(at(50_002 + 3600 + 60)));
 }
+
+#[test]
+fn row_11_a_look_up_that_is_held_all_the_same_has_only_its_time_to_start() {
+    let mut subject = last_attempt();
+    let lost = subject.lost();
+    subject.pass(&lost, 5);
+    let held = seen(held(&subject));
+    subject.pass(&held, 10);
+    assert_eq!(subject.phase(), Phase::Queued);
+    assert_eq!(subject.last.wake, Some(at(605)));
+    subject.pass(&held, 604);
+    assert_eq!(subject.deletes(), 0);
+    subject.pass(&held, 605);
+    assert_eq!(subject.deletes(), 1);
+    let gone = subject.gone();
+    subject.pass(&gone, 606);
+    assert_eq!(subject.phase(), Phase::Retrying);
+    assert!(subject.last.wake.is_some());
+}
+
+#[test]
+fn row_11_a_cancel_and_a_deadline_end_what_nothing_admits() {
+    let limited = json!({"execution": {"deadlineSeconds": 1000}});
+    let mut subject = Subject::new(limited);
+    subject.pass(&Observed::default(), 0);
+    let first = seen(held(&subject));
+    subject.pass(&first, 3);
+    let mut cancelled = subject.clone();
+    cancelled.job.spec.cancel = true;
+    for (subject, reason) in [
+        (&mut cancelled, "Cancelled"),
+        (&mut subject, "DeadlineExceeded"),
+    ] {
+        subject.pass(&first, 1000);
+        assert_eq!(subject.deletes(), 1);
+        let gone = subject.gone();
+        subject.pass(&gone, 1001);
+        assert_eq!(subject.mode(), Some(Mode::Settle));
+        let look_up = seen(held(subject));
+        subject.pass(&look_up, 1002);
+        // Nothing of the run ever ran.
+        assert_eq!(subject.last.wake, Some(at(1061)));
+        subject.pass(&look_up, 1061);
+        let gone = subject.gone();
+        subject.pass(&gone, 1062);
+        assert_eq!(subject.phase(), Phase::Failed);
+        assert_eq!(subject.reason(ConditionType::Failed), reason);
+    }
+}
