@@ -82,6 +82,10 @@ pub struct AttemptRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time")]
     pub running_time: Option<Timestamp>,
+    /// Its pods had run before its Job was suspended again, as a queue does that
+    /// preempts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preempted: bool,
     /// When it was closed.
     #[schemars(schema_with = "time")]
     pub end_time: Timestamp,

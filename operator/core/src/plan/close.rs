@@ -234,6 +234,8 @@ pub(super) fn record(
         run: draft.status.run.as_ref().map_or(1, |run| run.number),
         start_time: attempt.start_time,
         running_time: attempt.running_time,
+        // The Job's uid is known since its first pod ran.
+        preempted: attempt.running_time.is_none() && attempt.job_uid.is_some(),
         end_time: draft.now,
         result: result.to_owned(),
         charged,

@@ -122,7 +122,8 @@ fn never_started(result: &str) -> bool {
 /// The same of one that may have been ended before it ran.
 fn never_ran(attempt: &AttemptRecord) -> bool {
     let interrupted = [CANCELLED, OVERDUE, SUSPENDED].contains(&attempt.result.as_str());
-    never_started(&attempt.result) || (interrupted && attempt.running_time.is_none())
+    let ran = attempt.running_time.is_some();
+    !attempt.preempted && (never_started(&attempt.result) || (interrupted && !ran))
 }
 
 /// Whether the history shows that no attempt of the run had a pod that ran.

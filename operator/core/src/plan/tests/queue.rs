@@ -128,3 +128,20 @@ fn row_11_a_cancel_and_a_deadline_end_what_nothing_admits() {
         assert_eq!(subject.reason(ConditionType::Failed), reason);
     }
 }
+
+#[test]
+fn row_11_a_preempted_attempt_is_remembered_to_have_run() {
+    let mut subject = Subject::running();
+    let preempted = seen(held(&subject));
+    subject.pass(&preempted, 100);
+    subject.job.spec.cancel = true;
+    subject.pass(&preempted, 200);
+    let gone = subject.gone();
+    subject.pass(&gone, 201);
+    assert_eq!(subject.mode(), Some(Mode::Settle));
+    let closed = &subject.status().attempts[0];
+    assert_eq!((closed.running_time, closed.preempted), (None, true));
+    // It may have committed: what keeps a look-up from starting proves nothing.
+    time_out_at_start(&mut subject, 201);
+    assert_eq!(subject.phase(), Phase::Retrying);
+}
