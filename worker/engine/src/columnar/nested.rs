@@ -15,7 +15,7 @@ use crate::options::{JsonOptions, NonFinite};
 
 /// `,"name":`
 fn field_name(name: &str) -> Vec<u8> {
-    let mut text = Out::new(Vec::new(), Level::Baseline);
+    let mut text = Out::new(Vec::new(), Level::BASELINE);
     text.put_byte(b',');
     text.put_text(name.as_bytes());
     text.put_byte(b':');
@@ -79,9 +79,8 @@ impl<'a> Object<'a> {
         for part in &mut self.parts {
             match part {
                 Part::Shorts(run, shorts) => {
-                    for (cells, short) in run.cells_mut().zip(shorts) {
-                        short.load(rows.clone(), self.null, cells);
-                    }
+                    let null = self.null;
+                    run.fill(|column, cells| shorts[column].load(rows.clone(), null, cells));
                 }
                 Part::Long(_, long) => long.load(rows.clone()),
             }

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Level, Out};
+use super::Out;
+use super::level::Set;
 
 /// Bytes that the text of a value may have.
 pub(in crate::columnar) const SLOT: usize = 32;
@@ -134,6 +135,7 @@ impl Cells {
 }
 
 /// Columns of cells that follow each other within a row.
+#[derive(Default)]
 pub(in crate::columnar) struct Run {
     columns: Vec<Cells>,
     /// What one row of them may write.
@@ -142,8 +144,7 @@ pub(in crate::columnar) struct Run {
 
 impl Run {
     pub(in crate::columnar) fn new() -> Self {
-        let columns = Vec::new();
-        Self { columns, room: 0 }
+        Self::default()
     }
 
     pub(in crate::columnar) fn push(&mut self, cells: Cells) {
@@ -151,8 +152,15 @@ impl Run {
         self.columns.push(cells);
     }
 
-    pub(in crate::columnar) fn cells_mut(&mut self) -> impl Iterator<Item = &mut Cells> {
-        self.columns.iter_mut()
+    /// Hands out the cells of each column. Whatever becomes of them, the room is
+    /// that of the cells which are there in the end; after a panic, of none.
+    pub(in crate::columnar) fn fill(&mut self, mut fill: impl FnMut(usize, &mut Cells)) {
+        let mut columns = std::mem::take(self).columns;
+        for (index, cells) in columns.iter_mut().enumerate() {
+            fill(index, cells);
+        }
+        self.room = columns.iter().map(Cells::room).sum();
+        self.columns = columns;
     }
 
     /// Writes one row to `end` and returns where it ends.
@@ -198,12 +206,12 @@ impl Out {
         // the level says that the processor has the instructions. All bytes up
         // to the end have been written.
         unsafe {
-            let end = match self.level {
-                Level::Baseline => run.put(index, end),
+            let end = match self.level.set() {
+                Set::Baseline => run.put(index, end),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => run.put_avx2(index, end),
+                Set::Avx2 => run.put_avx2(index, end),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => run.put_avx512(index, end),
+                Set::Avx512 => run.put_avx512(index, end),
             };
             self.set_end(end);
         }

@@ -12,7 +12,8 @@ use std::arch::x86_64::{
     _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8, _mm512_storeu_si512,
 };
 
-use super::{Level, Out};
+use super::Out;
+use super::level::Set;
 
 /// `\u00XX`
 const LONGEST_ESCAPE: usize = 6;
@@ -47,14 +48,14 @@ impl Out {
     /// Writes `text` as a JSON string.
     #[inline(always)]
     pub(in crate::columnar) fn put_text(&mut self, text: &[u8]) {
-        match self.level {
-            Level::Baseline => self.put_text_in_words(text),
+        match self.level.set() {
+            Set::Baseline => self.put_text_in_words(text),
             // SAFETY: the level says that the processor has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { self.put_text_avx2(text) },
+            Set::Avx2 => unsafe { self.put_text_avx2(text) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { self.put_text_avx512(text) },
+            Set::Avx512 => unsafe { self.put_text_avx512(text) },
         }
     }
 

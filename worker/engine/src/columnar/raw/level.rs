@@ -1,8 +1,12 @@
 //! Which instructions the processor has, and code compiled for each of them.
 
+/// A set of instructions that the processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::columnar) struct Level(Set);
+
 /// A set of instructions that some code here is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::columnar) enum Level {
+pub(super) enum Set {
     /// What every processor of the target has.
     Baseline,
     #[cfg(target_arch = "x86_64")]
@@ -12,6 +16,13 @@ pub(in crate::columnar) enum Level {
 }
 
 impl Level {
+    pub(in crate::columnar) const BASELINE: Self = Self(Set::Baseline);
+
+    #[inline(always)]
+    pub(super) fn set(self) -> Set {
+        self.0
+    }
+
     /// The best that this processor has.
     #[inline]
     pub(in crate::columnar) fn best() -> Self {
@@ -24,13 +35,13 @@ impl Level {
                 && is_x86_feature_detected!("avx512vl")
                 && Self::has_avx2()
             {
-                return Self::Avx512;
+                return Self(Set::Avx512);
             }
             if Self::has_avx2() {
-                return Self::Avx2;
+                return Self(Set::Avx2);
             }
         }
-        Self::Baseline
+        Self::BASELINE
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -44,15 +55,15 @@ impl Level {
     /// All levels that this processor has, for tests.
     #[cfg(test)]
     pub(in crate::columnar) fn all() -> Vec<Self> {
-        let mut levels = vec![Self::Baseline];
+        let mut levels = vec![Self::BASELINE];
         #[cfg(target_arch = "x86_64")]
         {
             let best = Self::best();
-            if best != Self::Baseline {
-                levels.push(Self::Avx2);
+            if best != Self::BASELINE {
+                levels.push(Self(Set::Avx2));
             }
-            if best == Self::Avx512 {
-                levels.push(Self::Avx512);
+            if best == Self(Set::Avx512) {
+                levels.push(Self(Set::Avx512));
             }
         }
         levels
@@ -69,14 +80,14 @@ pub(in crate::columnar) trait Work {
 /// Does `work` with the instructions of this processor.
 #[inline]
 pub(in crate::columnar) fn vectorised(work: impl Work) {
-    match Level::best() {
-        Level::Baseline => work.run(),
+    match Level::best().set() {
+        Set::Baseline => work.run(),
         // SAFETY: the level says that the processor has the instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2(work) },
+        Set::Avx2 => unsafe { avx2(work) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(work) },
+        Set::Avx512 => unsafe { avx512(work) },
     }
 }
 

@@ -20,7 +20,7 @@
 //!    only that is copied; a [`Name`]'s length is that of its parts. Their fields
 //!    are private to their modules.
 //! 3. Instructions beyond the target's own are used only behind the [`Level`]
-//!    that [`Level::best`] has found.
+//!    that [`Level::best`] has found; nobody else makes one beyond the baseline.
 //!
 //! Each is tested against plain code, with every level that the processor has.
 //! To run the tests under AddressSanitizer:

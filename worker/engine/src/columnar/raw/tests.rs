@@ -122,12 +122,10 @@ fn a_run_copies_its_cells_behind_names_of_any_length_and_leaves_empty_ones_out()
         let mut out = out(level);
         let mut expected = Vec::new();
         for round in 0..3 {
-            for (column, cells) in run.cells_mut().enumerate() {
-                match round {
-                    1 => fill(cells, true, shorter(column)),
-                    _ => fill(cells, round == 0, filled(column)),
-                }
-            }
+            run.fill(|column, cells| match round {
+                1 => fill(cells, true, shorter(column)),
+                _ => fill(cells, round == 0, filled(column)),
+            });
             for row in 0..BLOCK {
                 out.put_run(&run, row);
                 for (column, name) in names.iter().enumerate() {
@@ -142,6 +140,23 @@ fn a_run_copies_its_cells_behind_names_of_any_length_and_leaves_empty_ones_out()
                 assert_eq!(out.tail(0), expected, "{level:?}, {columns} columns");
             }
         }
+    }
+}
+
+#[test]
+fn a_run_has_room_for_the_cells_that_it_is_left_with() {
+    for level in Level::all() {
+        let (short, long) = (b",\"a\":".to_vec(), pattern(3, 5000));
+        let mut run = Run::new();
+        run.push(Cells::new(&short));
+        run.fill(|_, cells| {
+            *cells = Cells::new(&long);
+            fill(cells, true, filled(1));
+        });
+        let mut out = Out::new(Vec::with_capacity(64), level);
+        out.put_run(&run, 1);
+        let text = filled(1)(1);
+        assert!(out.tail(0) == [&long[..], &text].concat(), "{level:?}");
     }
 }
 
