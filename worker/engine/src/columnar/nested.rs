@@ -73,7 +73,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Formats the short values of `rows`, at most [`BLOCK`] of them.
+    /// Formats the short values of `rows`, at most `BLOCK` of them.
     pub(super) fn load(&mut self, rows: Range<usize>) {
         self.first = rows.start;
         for part in &mut self.parts {
