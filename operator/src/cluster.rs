@@ -5,6 +5,7 @@ pub mod kube;
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use etl_api::EtlJob;
@@ -115,6 +116,21 @@ impl ApiError {
             kind,
             message: message.into(),
         }
+    }
+}
+
+/// The answer to `request`, or a failure that may pass if there is none within
+/// `limit`.
+pub async fn bounded<T, E: Into<ApiError>>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, E>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(ApiError::new(
+            Kind::Transient,
+            format!("no answer within {} s", limit.as_secs()),
+        )),
     }
 }
 

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::{ApiError, Cluster, Kind, chain};
+use super::{ApiError, Cluster, Kind, bounded, chain};
 
 /// Bound of one request, retries of the client included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
@@ -194,13 +194,7 @@ fn last_seen(event: &CoreEvent) -> Option<Timestamp> {
 }
 
 async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(ApiError::from),
-        Err(_) => Err(ApiError::new(
-            Kind::Transient,
-            format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        )),
-    }
+    bounded(REQUEST_TIMEOUT, request).await
 }
 
 impl From<kube::Error> for ApiError {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::record::{Sighting, Step, first};
 use super::{Crown, Leadership, RENEW_DEADLINE};
-use crate::cluster::{ApiError, Kind};
+use crate::cluster::{ApiError, Kind, bounded};
 use crate::health::Watched;
 use crate::stop::Stop;
 
@@ -133,15 +133,27 @@ impl<L: Leases> Elector<L> {
     }
 
     async fn look(&mut self) -> Result<Option<Sighting>, ApiError> {
-        let lease = bounded(self.leases.get()).await?;
+        let lease = bounded(REQUEST_TIMEOUT, self.leases.get()).await?;
         Ok(lease.map(|lease| Sighting::now(lease, self.seen.as_ref())))
     }
 
     async fn claim(&self) -> Result<Lease, ApiError> {
         let now = Timestamp::now();
         match &self.seen {
-            None => bounded(self.leases.create(&first(&self.name, &self.identity, now))).await,
-            Some(seen) => bounded(self.leases.replace(&seen.held_by(&self.identity, now))).await,
+            None => {
+                bounded(
+                    REQUEST_TIMEOUT,
+                    self.leases.create(&first(&self.name, &self.identity, now)),
+                )
+                .await
+            }
+            Some(seen) => {
+                bounded(
+                    REQUEST_TIMEOUT,
+                    self.leases.replace(&seen.held_by(&self.identity, now)),
+                )
+                .await
+            }
         }
     }
 
@@ -150,7 +162,9 @@ impl<L: Leases> Elector<L> {
             return Ok(());
         };
         let released = seen.released(Timestamp::now());
-        bounded(self.leases.replace(&released)).await.map(drop)
+        bounded(REQUEST_TIMEOUT, self.leases.replace(&released))
+            .await
+            .map(drop)
     }
 
     fn is_own(&self, seen: &Sighting) -> bool {
@@ -177,17 +191,6 @@ impl<L: Leases> Elector<L> {
             );
         }
     }
-}
-
-async fn bounded<T>(
-    request: impl Future<Output = Result<T, ApiError>> + Send,
-) -> Result<T, ApiError> {
-    timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| {
-        Err(ApiError::new(
-            Kind::Transient,
-            format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        ))
-    })
 }
 
 #[cfg(test)]
