@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etl_faulty_s3::{Fault, Operation, Rule};
-use etl_worker::store::{Attributes, Kind, Precondition, Slot, Store, crc64};
+use etl_worker::store::{Attributes, Kind, Part, Precondition, Slot, Store, UploadId, crc64};
 
 use crate::{BUCKET, noise, server, store};
 
@@ -12,6 +12,14 @@ const FIRST: Slot = Slot {
     number: 1,
     offset: 0,
 };
+
+/// An upload of one part that waits for its completion.
+async fn uploaded(store: &dyn Store, body: &Bytes) -> (UploadId, Part) {
+    let begun = store.begin_upload("k", &Attributes::default()).await;
+    let upload = begun.unwrap();
+    let part = store.put_part("k", &upload, FIRST, body.clone()).await;
+    (upload, part.unwrap())
+}
 
 /// Faults after which the SDK comes again by itself.
 const PASSING: [Fault; 5] = [
@@ -154,14 +162,7 @@ async fn an_end_of_an_upload_whose_reply_is_lost_is_to_be_looked_up() {
         server.rule(Rule::on(Operation::CompleteMultipartUpload).once(fault));
         let store = store(&server);
         let body = noise(100);
-        let upload = store
-            .begin_upload("k", &Attributes::default())
-            .await
-            .unwrap();
-        let part = store
-            .put_part("k", &upload, FIRST, body.clone())
-            .await
-            .unwrap();
+        let (upload, part) = uploaded(&*store, &body).await;
         let outcome = store
             .complete_upload("k", &upload, &[part], crc64(&body), &Precondition::Absent)
             .await;
@@ -181,14 +182,7 @@ async fn an_error_in_an_answer_of_status_200_is_an_error() {
     server.rule(rule.always(Fault::LateError("InternalError")));
     let store = store(&server);
     let body = noise(100);
-    let upload = store
-        .begin_upload("k", &Attributes::default())
-        .await
-        .unwrap();
-    let part = store
-        .put_part("k", &upload, FIRST, body.clone())
-        .await
-        .unwrap();
+    let (upload, part) = uploaded(&*store, &body).await;
     let outcome = store
         .complete_upload("k", &upload, &[part], crc64(&body), &Precondition::Absent)
         .await;
