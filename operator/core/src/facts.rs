@@ -58,6 +58,9 @@ pub struct ChildJob {
     pub deleting: Option<Timestamp>,
     /// Whether it is suspended, as a queue does that holds it.
     pub suspended: bool,
+    /// Whether it is suspended and has been since it was made, so that it never
+    /// had a pod.
+    pub never_resumed: bool,
     /// When it was last resumed after that.
     pub resumed: Option<Timestamp>,
     /// Where it stands.
@@ -231,11 +234,13 @@ impl From<&Job> for ChildJob {
             JobState::Active
         };
         let count = |value: Option<Option<i32>>| value.flatten().unwrap_or(0);
+        let suspended = job.spec.as_ref().is_some_and(|s| s.suspend == Some(true));
         ChildJob {
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
             deleting: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
-            suspended: job.spec.as_ref().is_some_and(|s| s.suspend == Some(true)),
+            suspended,
+            never_resumed: suspended && generation(job) <= NEVER_RESUMED,
             resumed: status.and_then(resumed),
             state,
             active: count(status.map(|s| s.active)),
@@ -243,6 +248,16 @@ impl From<&Job> for ChildJob {
             finished: count(status.map(|s| s.succeeded)) + count(status.map(|s| s.failed)),
         }
     }
+}
+
+/// Resuming and suspending again are two changes of a spec, and each is a
+/// generation, as the beginning of a deletion is: a suspended Job that was ever
+/// resumed has at least the third.
+const NEVER_RESUMED: i64 = 2;
+
+fn generation(job: &Job) -> i64 {
+    // One that does not tell may have been resumed.
+    job.metadata.generation.unwrap_or(i64::MAX)
 }
 
 fn resumed(status: &JobStatus) -> Option<Timestamp> {
@@ -345,6 +360,24 @@ pub fn is_own(job: &Job, owner_uid: &str, run: u32, attempt: u32) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_generation_tells_whether_a_suspended_job_was_ever_resumed() {
+        let never_resumed = |suspend: bool, generation: Option<i64>| {
+            let job = json!({
+                "metadata": {"name": "trips-1", "generation": generation},
+                "spec": {"suspend": suspend, "template": {}},
+            });
+            ChildJob::from(&serde_json::from_value::<Job>(job).unwrap()).never_resumed
+        };
+        assert!(never_resumed(true, Some(1)));
+        // Being deleted.
+        assert!(never_resumed(true, Some(2)));
+        assert!(!never_resumed(false, Some(2)));
+        // Preempted.
+        assert!(!never_resumed(true, Some(3)));
+        assert!(!never_resumed(true, None));
+    }
 
     fn unstarted(start_deadline_seconds: u32) -> (EtlJob, ChildJob) {
         let job = json!({

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::demand;
 use super::draft::Draft;
+use super::ending::Traces;
 use super::run::{self, finish_complete, finish_failed};
 use super::settle;
 use crate::classify::Cause;
@@ -84,13 +85,13 @@ pub(super) fn name_taken(draft: &mut Draft<'_>, attempt: &Attempt) {
     record(draft, attempt, NAME_TAKEN, false, &message);
 }
 
-/// Rows 3 and 10: the attempt was ended although it did well. It may have
-/// committed before it obeyed.
-pub(super) fn interrupted(draft: &mut Draft<'_>, attempt: &Attempt, result: &str) {
+/// Rows 3 and 10: the attempt was ended although it did well.
+pub(super) fn interrupted(draft: &mut Draft<'_>, attempt: &Attempt, result: &str, traces: Traces) {
     let ending = attempt.ending.as_ref();
     let message = ending.map_or("", |ending| ending.message.as_str());
     record(draft, attempt, result, false, message);
     if !attempt.settle
+        && traces == Traces::Possible
         && let Some(run) = draft.status.run.as_mut()
     {
         run.unreported = true;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::demand::Demand;
 use super::draft::Draft;
-use super::{GONE_PATIENCE, close, run};
+use super::{GONE_PATIENCE, clock, close};
 use crate::child::GRACE_SECONDS;
 use crate::classify::Cause;
 use crate::conditions::Standing;
@@ -26,6 +26,11 @@ pub(super) fn go_on(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) 
         );
         return;
     };
+    if child.deleting.is_some() && child.never_resumed {
+        // No pod of it ever ran, and none will: there is nothing to wait for or
+        // to look up.
+        return close(draft, attempt, ending, Traces::None);
+    }
     let limit = gone_limit(draft, attempt);
     if draft.now >= limit {
         let message = format!(
@@ -33,7 +38,7 @@ pub(super) fn go_on(draft: &mut Draft<'_>, attempt: &Attempt, child: &ChildJob) 
             child.name, attempt.number
         );
         draft.warn("JobNotGone", message);
-        close(draft, attempt, ending);
+        close(draft, attempt, ending, Traces::Possible);
         return;
     }
     if child.deleting.is_none() {
@@ -51,8 +56,17 @@ fn gone_limit(draft: &Draft<'_>, attempt: &Attempt) -> Timestamp {
     last + SignedDuration::from_secs(GRACE_SECONDS) + GONE_PATIENCE
 }
 
-/// The Job is gone, or given up.
-pub(super) fn close(draft: &mut Draft<'_>, attempt: &Attempt, ending: &Ending) {
+/// What an attempt that was ended may have left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traces {
+    /// Its workers may have committed before they obeyed.
+    Possible,
+    /// It never had a worker.
+    None,
+}
+
+/// The Job is gone, given up, or never had a pod.
+pub(super) fn close(draft: &mut Draft<'_>, attempt: &Attempt, ending: &Ending, traces: Traces) {
     let charged = |category, hint| Cause::seen(category, ending.message.clone()).with_hint(hint);
     let cause = match ending.reason {
         EndingReason::DeadlineExceeded => charged(
@@ -72,16 +86,20 @@ pub(super) fn close(draft: &mut Draft<'_>, attempt: &Attempt, ending: &Ending) {
             "find out who deletes Jobs of the operator",
         ),
         // These say nothing of the work. What is to be done now the run decides.
-        EndingReason::Cancelled => return close::interrupted(draft, attempt, close::CANCELLED),
-        EndingReason::NewerRun => return close::interrupted(draft, attempt, close::REPLACED),
+        EndingReason::Cancelled => {
+            return close::interrupted(draft, attempt, close::CANCELLED, traces);
+        }
+        EndingReason::NewerRun => {
+            return close::interrupted(draft, attempt, close::REPLACED, traces);
+        }
         EndingReason::RunDeadlineExceeded => {
-            return close::interrupted(draft, attempt, close::OVERDUE);
+            return close::interrupted(draft, attempt, close::OVERDUE, traces);
         }
         EndingReason::Suspended => {
             if let Some(run) = draft.status.run.as_mut() {
                 run.free_attempts += 1;
             }
-            return close::interrupted(draft, attempt, close::SUSPENDED);
+            return close::interrupted(draft, attempt, close::SUSPENDED, traces);
         }
     };
     close::failed(draft, attempt, cause);
@@ -116,7 +134,7 @@ pub(super) fn end(draft: &mut Draft<'_>, attempt: &Attempt, reason: EndingReason
 /// Row 10: ends the open attempt, which may do well, for what is asked for.
 pub(super) fn interrupt(draft: &mut Draft<'_>, attempt: &Attempt, demand: &Demand) {
     if demand.reason == EndingReason::Suspended {
-        run::stop_clock(draft);
+        clock::stop(draft);
     }
     end(draft, attempt, demand.reason, &demand.message);
 }

@@ -17,6 +17,7 @@
 //!   and says so.
 
 mod active;
+mod clock;
 mod close;
 mod demand;
 mod draft;
@@ -109,7 +110,7 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
         return;
     }
     let problems = validate(&draft.job.spec, draft.settings.reach);
-    run::clock(draft);
+    clock::keep(draft);
     if let Some(attempt) = draft.status.attempt.clone() {
         // Rows 3 to 7, and 10 to 13.
         open::decide(draft, &attempt, seen, problems.is_empty());
@@ -122,7 +123,7 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
             run::Next::Attempt => attempt(draft),
         }
     }
-    run::wake_for_deadline(draft);
+    clock::wake_for_deadline(draft);
 }
 
 /// Rows 14 and 15.

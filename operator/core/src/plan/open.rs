@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::demand::{self, Demand};
 use super::draft::Draft;
+use super::ending::Traces;
 use super::{GONE_PATIENCE, active, close, ending, settle};
 use crate::child::GRACE_SECONDS;
 use crate::classify::{self, Cause, Expected, Success};
@@ -115,7 +116,7 @@ fn absent(draft: &mut Draft<'_>, attempt: &Attempt, seen: &Observed, demand: Opt
     if let Some(ending) = &attempt.ending {
         // Row 3: gone.
         if seen.confirmed_gone {
-            ending::close(draft, attempt, ending);
+            ending::close(draft, attempt, ending, Traces::Possible);
         } else {
             draft.wake_at(draft.now + SignedDuration::from_secs(1));
         }

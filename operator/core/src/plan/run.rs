@@ -1,13 +1,12 @@
 //! Runs: when one is opened, goes on, or ends. Rows 8 to 10 as far as no attempt
 //! is open.
 
-use etl_api::{EtlJobSpec, Phase, Run, RunOutcome, RunRecord, SettleReason};
+use etl_api::{Phase, Run, RunOutcome, RunRecord, SettleReason};
 use etl_contract::{Category, truncate};
-use jiff::{SignedDuration, Timestamp};
 
 use super::demand::{self, deadline_message};
 use super::draft::Draft;
-use super::{close, settle};
+use super::{clock, close, settle};
 use crate::classify::Cause;
 use crate::conditions::{self, Standing, human};
 use crate::validate::SpecProblem;
@@ -107,7 +106,7 @@ pub(super) fn open(draft: &mut Draft<'_>) {
         memory_bytes: None,
         settle: None,
     };
-    run.deadline_time = deadline(&run, spec);
+    run.deadline_time = clock::deadline(&run, spec);
     if let Some(last) = draft.status.run.clone() {
         run.number = last.number + 1;
         // Unless it ended just now, the ledger has had all of it.
@@ -194,60 +193,6 @@ pub(super) fn confirm(draft: &mut Draft<'_>) {
     }
 }
 
-/// Lets the run's deadline stand still while it is suspended, and follow the
-/// spec.
-pub(super) fn clock(draft: &mut Draft<'_>) {
-    let suspended = demand::suspended(draft);
-    let (now, spec) = (draft.now, &draft.job.spec);
-    let Some(run) = draft.status.run.as_mut() else {
-        return;
-    };
-    if run.completion_time.is_some() {
-        return;
-    }
-    if !suspended && let Some(since) = run.suspended_time.take() {
-        let pause = now.duration_since(since).max(SignedDuration::ZERO);
-        run.deadline_base = Some(run.deadline_base.unwrap_or(run.start_time) + pause);
-        run.deadline_time = deadline(run, spec);
-        // A cancel lets the clock run on too.
-        if !spec.suspend {
-            draft.tell("Resumed", "Resumed: spec.suspend is false");
-        }
-    } else {
-        run.deadline_time = deadline(run, spec);
-    }
-}
-
-/// Stops the clock of the run under way.
-pub(super) fn stop_clock(draft: &mut Draft<'_>) {
-    let now = draft.now;
-    if let Some(run) = draft.status.run.as_mut()
-        && run.completion_time.is_none()
-    {
-        run.suspended_time.get_or_insert(now);
-        run.deadline_time = None;
-    }
-}
-
-fn deadline(run: &Run, spec: &EtlJobSpec) -> Option<Timestamp> {
-    let seconds = spec.execution.deadline_seconds?;
-    let base = run.deadline_base.unwrap_or(run.start_time);
-    run.suspended_time
-        .is_none()
-        .then(|| base + SignedDuration::from_secs(i64::from(seconds)))
-}
-
-pub(super) fn wake_for_deadline(draft: &mut Draft<'_>) {
-    if draft.is_finished() || draft.is_settling() {
-        return;
-    }
-    let run = draft.status.run.as_ref();
-    let deadline = run.and_then(|run| run.deadline_time);
-    if let Some(deadline) = deadline.filter(|deadline| draft.now < *deadline) {
-        draft.wake_at(deadline);
-    }
-}
-
 /// Row 8: shows how the run ended, whatever was shown meanwhile.
 fn rest(draft: &mut Draft<'_>) {
     let run = draft.status.run.as_ref();
@@ -279,7 +224,7 @@ fn look_up(draft: &mut Draft<'_>) -> Next {
 
 /// Row 10 with `spec.suspend`.
 fn suspend(draft: &mut Draft<'_>) -> Next {
-    stop_clock(draft);
+    clock::stop(draft);
     if draft.status.phase != Some(Phase::Suspended) {
         draft.tell("Suspended", "Suspended: spec.suspend is true");
     }

@@ -123,6 +123,7 @@ impl Subject {
             uid: format!("job-{}", attempt.number),
             deleting: None,
             suspended: false,
+            never_resumed: false,
             resumed: None,
             state,
             active: 0,

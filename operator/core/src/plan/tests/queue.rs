@@ -130,6 +130,30 @@ fn row_11_a_cancel_and_a_deadline_end_what_nothing_admits() {
 }
 
 #[test]
+fn row_11_the_end_of_a_job_that_nothing_ever_admitted_needs_no_look_up() {
+    let mut subject = Subject::started();
+    let never = ChildJob {
+        never_resumed: true,
+        ..held(&subject)
+    };
+    subject.pass(&seen(never.clone()), 3);
+    subject.job.spec.cancel = true;
+    subject.pass(&seen(never.clone()), 10);
+    // Until the server has begun to delete it, a queue may still admit it.
+    let plan = subject.pass(&seen(never.clone()), 11).clone();
+    assert_eq!((plan.status, subject.deletes()), (None, 1));
+    let going = ChildJob {
+        deleting: Some(at(10)),
+        ..never
+    };
+    subject.pass(&seen(going), 12);
+    assert_eq!(subject.mode(), None);
+    assert_eq!(subject.phase(), Phase::Failed);
+    assert_eq!(subject.reason(ConditionType::Failed), "Cancelled");
+    assert_eq!(subject.status().attempts.len(), 1);
+}
+
+#[test]
 fn row_11_a_preempted_attempt_is_remembered_to_have_run() {
     let mut subject = Subject::running();
     let preempted = seen(held(&subject));
