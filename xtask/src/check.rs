@@ -8,6 +8,7 @@ use etl_lab::cache::Artefacts;
 use etl_lab::repository;
 
 use crate::generate;
+use crate::promises;
 use crate::run::{cargo, step};
 
 /// `cargo deny` is built once per machine, beside the lab's programs.
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     generate::run(true)?;
+    promises::check()?;
     chart()
 }
 

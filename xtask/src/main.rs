@@ -7,6 +7,7 @@ mod fuzz;
 mod generate;
 mod image;
 mod lab;
+mod promises;
 mod run;
 mod test;
 
