@@ -77,7 +77,7 @@ pub async fn act(job: &Arc<EtlJob>, plan: Plan, context: &Context) -> Result<Act
         },
         None => Arc::clone(job),
     };
-    context.mirror_status(&job);
+    context.mirror_status(&job, status_written);
     let hand = Hand {
         job: &job,
         namespace: job.namespace().unwrap_or_default(),

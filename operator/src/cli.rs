@@ -79,6 +79,17 @@ pub struct RunArgs {
     /// Endpoint of a DynamoDB that is not AWS.
     #[arg(long, env = "ETL_LEDGER_ENDPOINT_URL", global = true)]
     pub ledger_endpoint_url: Option<String>,
+    /// Requests per second that the ledger is asked for at most; 200 when empty.
+    #[arg(long, env = "ETL_LEDGER_WRITES_PER_SECOND", global = true)]
+    pub ledger_writes_per_second: Option<String>,
+    /// Requests to the ledger that may come at once after a rest; 400 when
+    /// empty.
+    #[arg(long, env = "ETL_LEDGER_WRITE_BURST", global = true)]
+    pub ledger_write_burst: Option<String>,
+    /// Seconds between two comparisons of all rows with the EtlJobs; 3600 when
+    /// empty.
+    #[arg(long, env = "ETL_LEDGER_REPAIR_INTERVAL_SECONDS", global = true)]
+    pub ledger_repair_interval_seconds: Option<String>,
     /// Address of the probes.
     #[arg(long, env = "ETL_LISTEN", global = true)]
     pub listen: Option<String>,

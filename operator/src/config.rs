@@ -1,6 +1,7 @@
 //! From the command line to settings that hold together.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use etl_contract::{Encoder, Storage};
 use etl_core::{Reach, Settings, WorkerDefaults};
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DEFAULT_LISTEN, RunArgs};
+use crate::ledger::pace::Allowance;
 
 /// ServiceAccount of workers unless the installation names another.
 const DEFAULT_SERVICE_ACCOUNT: &str = "etl-worker";
@@ -51,6 +53,10 @@ pub struct LedgerConfig {
     pub endpoint_url: Option<String>,
     /// Region; the SDK's default chain when unset.
     pub region: Option<String>,
+    /// What it may be asked for.
+    pub allowance: Allowance,
+    /// Between two comparisons of all rows with the EtlJobs.
+    pub repair_interval: Duration,
 }
 
 /// How log lines look.
@@ -96,11 +102,7 @@ impl TryFrom<RunArgs> for Config {
 
     fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
         let args = args.without_empty();
-        let ledger = args.ledger_table.clone().map(|table| LedgerConfig {
-            table,
-            endpoint_url: args.ledger_endpoint_url.clone(),
-            region: args.aws_region.clone(),
-        });
+        let ledger = ledger(&args)?;
         let log = args.log.as_deref().unwrap_or("info");
         Ok(Config {
             namespaces: namespaces(args.watch_namespaces.as_deref()),
@@ -171,6 +173,44 @@ fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
         encoder: encoder(args.worker_encoder.as_deref())?,
         reach: Reach::Cluster,
         ledger,
+    })
+}
+
+fn ledger(args: &RunArgs) -> Result<Option<LedgerConfig>, ConfigError> {
+    let default = Allowance::default();
+    let per_second = number(
+        "ETL_LEDGER_WRITES_PER_SECOND",
+        args.ledger_writes_per_second.as_deref(),
+        default.per_second,
+    )?;
+    let burst = number(
+        "ETL_LEDGER_WRITE_BURST",
+        args.ledger_write_burst.as_deref(),
+        default.burst,
+    )?;
+    let repair_interval = number(
+        "ETL_LEDGER_REPAIR_INTERVAL_SECONDS",
+        args.ledger_repair_interval_seconds.as_deref(),
+        3600,
+    )?;
+    Ok(args.ledger_table.clone().map(|table| LedgerConfig {
+        table,
+        endpoint_url: args.ledger_endpoint_url.clone(),
+        region: args.aws_region.clone(),
+        allowance: Allowance { per_second, burst },
+        repair_interval: Duration::from_secs(u64::from(repair_interval)),
+    }))
+}
+
+fn number(variable: &'static str, value: Option<&str>, default: u32) -> Result<u32, ConfigError> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    let number = value.trim().parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| ConfigError::Unusable {
+        variable,
+        value: value.to_owned(),
+        expected: "a whole number from 1",
     })
 }
 
@@ -286,6 +326,9 @@ impl RunArgs {
             &mut self.expected_bucket_owner,
             &mut self.ledger_table,
             &mut self.ledger_endpoint_url,
+            &mut self.ledger_writes_per_second,
+            &mut self.ledger_write_burst,
+            &mut self.ledger_repair_interval_seconds,
             &mut self.listen,
             &mut self.log,
             &mut self.log_format,

@@ -177,6 +177,9 @@ fn etljobs(
     impl Stream<Item = watcher::Result<EtlJob>> + Send + use<>,
 ) {
     let (store, writer) = reflector::store();
+    if let Some(mirror) = &context.mirror {
+        mirror.census.enlist(store.clone());
+    }
     let watched = health.watch(territory.name("EtlJobs"));
     let (known, mut departures) = (store.clone(), Departures::new(store.clone()));
     let (before, after) = (Arc::clone(context), Arc::clone(context));

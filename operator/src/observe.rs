@@ -51,7 +51,7 @@ pub async fn observe(
 fn mirrored(job: &EtlJob, context: &Context) -> Option<i64> {
     let mirror = context.mirror.as_ref()?;
     let record = etl_core::ledger::records(job, &context.settings).pop()?;
-    mirror.written(&record.uid, &record.file_id)
+    mirror.written(&record.uid, record.run)
 }
 
 struct View<'a> {

@@ -20,8 +20,10 @@ use crate::lease::Leadership;
 use crate::lease::elector::Elector;
 use crate::lease::gate::Gate;
 use crate::lease::kube::KubeLease;
+use crate::ledger::census::KubeResidents;
 use crate::ledger::dynamodb::DynamoDb;
 use crate::ledger::mirror::Mirror;
+use crate::ledger::repair::Repair;
 use crate::logging;
 use crate::reconcile::Context;
 use crate::stop::{self, Signals, Stop};
@@ -72,7 +74,7 @@ async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
     let ledger = config
         .ledger
         .clone()
-        .map(|ledger| Flow::start(ledger, leadership.clone()));
+        .map(|ledger| Flow::start(ledger, &config, &client, leadership.clone()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster = config.settings.cluster,
@@ -184,21 +186,42 @@ impl Candidacy {
     }
 }
 
-/// The task that writes the ledger.
+/// The task that keeps the ledger.
 struct Flow {
     mirror: Arc<Mirror>,
     task: JoinHandle<()>,
 }
 
 impl Flow {
-    fn start(config: LedgerConfig, leadership: Leadership) -> Self {
-        let mirror = Arc::new(Mirror::default());
-        let queue = Arc::clone(&mirror);
+    fn start(
+        ledger: LedgerConfig,
+        config: &Config,
+        client: &Client,
+        leadership: Leadership,
+    ) -> Self {
+        let territories = Territory::all_of(&config.namespaces).len();
+        let mirror = Arc::new(Mirror::new(ledger.allowance, territories));
+        let (queue, client) = (Arc::clone(&mirror), client.clone());
+        let (settings, namespaces) = (config.settings.clone(), config.namespaces.clone());
         // Also finding credentials and region may take long: not the
         // reconciler's business.
         let task = tokio::spawn(async move {
-            let ledger = DynamoDb::connect(config).await;
-            queue.run(&ledger, &leadership).await;
+            let interval = ledger.repair_interval;
+            let ledger = DynamoDb::connect(ledger).await;
+            let repair = Repair {
+                mirror: &queue,
+                ledger: &ledger,
+                residents: &KubeResidents::new(&queue.census, client),
+                leadership: &leadership,
+                settings: &settings,
+                namespaces: &namespaces,
+                clock: Clock::start(),
+                interval,
+            };
+            tokio::select! {
+                () = queue.run(&ledger, &leadership) => {}
+                () = repair.run() => {}
+            }
         });
         Flow { mirror, task }
     }
@@ -206,7 +229,7 @@ impl Flow {
     async fn flush(mut self, limit: Duration) {
         self.mirror.drain();
         if tokio::time::timeout(limit, &mut self.task).await.is_err() {
-            let rows = self.mirror.backlog();
+            let rows = self.mirror.figures().backlog;
             tracing::warn!(
                 rows,
                 "the ledger is behind: the rest is written after the next start"

@@ -117,16 +117,21 @@ fn next(acted: Acted, wake: Option<Timestamp>, now: Timestamp) -> Next {
 }
 
 impl Context {
-    /// Hands the runs of `job` to the ledger: as they stand in its status or,
-    /// if it is being deleted, as cancelled.
-    pub fn mirror_status(&self, job: &EtlJob) {
+    /// Hands the runs of `job` to the ledger: as they stand in its status, which
+    /// may have `changed` just now, or as cancelled if it is being deleted.
+    /// Waits for nothing.
+    pub fn mirror_status(&self, job: &EtlJob, changed: bool) {
         let Some(mirror) = &self.mirror else { return };
         if job.metadata.deletion_timestamp.is_some() {
             self.mirror_end(job);
             return;
         }
         for record in etl_core::ledger::records(job, &self.settings) {
-            mirror.offer(record);
+            if changed {
+                mirror.offer(record);
+            } else {
+                mirror.assure(record);
+            }
         }
     }
 
@@ -153,7 +158,7 @@ impl Context {
             records.push(cancelled);
         }
         for record in records {
-            mirror.offer(record);
+            mirror.offer_last(record);
         }
     }
 }

@@ -82,6 +82,14 @@ so that "unset" has one spelling.
   value: {{ index . 1 | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.ledger.tableName }}
+- name: ETL_LEDGER_WRITES_PER_SECOND
+  value: {{ int .Values.ledger.writesPerSecond | quote }}
+- name: ETL_LEDGER_WRITE_BURST
+  value: {{ int .Values.ledger.writeBurst | quote }}
+- name: ETL_LEDGER_REPAIR_INTERVAL_SECONDS
+  value: {{ int .Values.ledger.repairIntervalSeconds | quote }}
+{{- end }}
 {{- with .Values.ledger.credentialsSecretName }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
 - name: {{ $key | quote }}

@@ -17,6 +17,12 @@ use crate::work::namespace;
 /// Longest `error_message`, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 
+/// Why a row was ended whose EtlJob is gone.
+const DELETED: &str = "deleted before its end was recorded";
+
+/// Why a row was ended whose EtlJob has gone on.
+const FORGOTTEN: &str = "newer runs began before its end was recorded";
+
 /// Where a run stands, as the original system named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -101,7 +107,7 @@ pub struct LedgerRecord {
 /// clock that does.
 pub fn next_revision(previous: Option<i64>, now: Timestamp) -> i64 {
     previous
-        .map_or(0, |previous| previous + 1)
+        .map_or(0, |previous| previous.saturating_add(1))
         .max(now.as_millisecond())
 }
 
@@ -131,11 +137,105 @@ pub fn cancelled(job: &EtlJob, settings: &Settings, now: Timestamp) -> Option<Le
     (record.processing_status == ProcessingStatus::InProgress).then(|| LedgerRecord {
         processing_status: ProcessingStatus::Cancelled,
         end_time: Some(crate::retry::millis(now)),
-        error_message: Some("deleted before its end was recorded".to_owned()),
+        error_message: Some(DELETED.to_owned()),
         revision: next_revision(Some(record.revision), now),
         updated_at: crate::retry::millis(now),
         ..record
     })
+}
+
+/// The parts of a row's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowKey<'a> {
+    /// Id of the cluster that the row belongs to.
+    pub cluster: &'a str,
+    /// Namespace of the EtlJob.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Number of the run.
+    pub run: u32,
+}
+
+impl<'a> RowKey<'a> {
+    /// Takes `file_id` apart; `None` if it is not the key of a run's row.
+    ///
+    /// ```
+    /// use etl_core::ledger::RowKey;
+    ///
+    /// let key = RowKey::parse("prod-eu/data/trips/0b5e/2").expect("a key");
+    /// assert_eq!((key.cluster, key.name, key.run), ("prod-eu", "trips", 2));
+    /// assert_eq!(RowKey::parse("trips.parquet"), None);
+    /// ```
+    pub fn parse(file_id: &'a str) -> Option<Self> {
+        let mut parts = file_id.split('/');
+        let key = RowKey {
+            cluster: parts.next()?,
+            namespace: parts.next()?,
+            name: parts.next()?,
+            uid: parts.next()?,
+            run: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(key)
+    }
+}
+
+/// The end of a row in progress whose run nobody will tell of any more. It
+/// leaves everything else of the row as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Key of the row.
+    pub file_id: String,
+    /// Revision that the row had when this was decided, if it had one that can
+    /// be read. The row is left alone if it has another one by now.
+    pub seen: Option<i64>,
+    /// Revision that it gets.
+    pub revision: i64,
+    /// When this was decided.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl Closing {
+    /// Ends the row `file_id`, which was seen with the revision `seen`, if its
+    /// run has no future: if `job`, the EtlJob with the uid in the key, is gone,
+    /// or has begun newer runs and remembers nothing of this one. `None` if the
+    /// run's end may yet be recorded.
+    pub fn decide(
+        file_id: &str,
+        seen: Option<i64>,
+        job: Option<&EtlJob>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let key = RowKey::parse(file_id)?;
+        let reason = match job {
+            None => DELETED,
+            Some(job) if forgotten(job, key.run) => FORGOTTEN,
+            Some(_) => return None,
+        };
+        Some(Closing {
+            file_id: file_id.to_owned(),
+            seen,
+            revision: next_revision(seen, now),
+            time: crate::retry::millis(now),
+            reason,
+        })
+    }
+}
+
+/// Whether the status knows newer runs only.
+fn forgotten(job: &EtlJob, run: u32) -> bool {
+    let status = job.status.as_ref();
+    let oldest = status.and_then(|status| {
+        let closed = status.runs.iter().map(|closed| closed.number);
+        closed
+            .chain(status.run.as_ref().map(|run| run.number))
+            .min()
+    });
+    oldest.is_some_and(|oldest| run < oldest)
 }
 
 /// What became of a run with this result.

@@ -4,7 +4,7 @@
 
 use etl_api::EtlJob;
 use etl_contract::{Encoder, Storage};
-use etl_core::ledger::{ProcessingStatus, cancelled, next_revision, records};
+use etl_core::ledger::{Closing, ProcessingStatus, RowKey, cancelled, next_revision, records};
 use etl_core::{Observed, Reach, Settings, WorkerDefaults, plan};
 use jiff::Timestamp;
 use serde_json::json;
@@ -113,6 +113,68 @@ fn a_job_deleted_under_way_is_cancelled_and_a_finished_one_is_left_alone() {
         .unwrap()
         .completion_time = Some(now());
     assert_eq!(cancelled(&job, &settings(), now()), None);
+}
+
+#[test]
+fn the_key_of_every_record_says_whose_it_is() {
+    let job = started();
+    let record = records(&job, &settings()).pop().unwrap();
+    let expected = RowKey {
+        cluster: "prod",
+        namespace: "data",
+        name: "trips",
+        uid: "0b5e",
+        run: 1,
+    };
+    assert_eq!(RowKey::parse(&record.file_id), Some(expected));
+    for foreign in [
+        "",
+        "a.parquet",
+        "prod/data/trips/0b5e",
+        "prod/data/trips/0b5e/one",
+        "prod/data/trips/0b5e/-1",
+        "prod/data/trips/0b5e/1/2",
+    ] {
+        assert_eq!(RowKey::parse(foreign), None, "{foreign:?}");
+    }
+}
+
+#[test]
+fn a_row_in_progress_is_ended_only_when_nothing_can_tell_of_its_run_any_more() {
+    let mut job = started();
+    let run = job.status.as_mut().unwrap().run.as_mut().unwrap();
+    run.number = 7;
+    let reason = |run: u32, job: Option<&EtlJob>| {
+        let file_id = format!("prod/data/trips/0b5e/{run}");
+        Closing::decide(&file_id, Some(5), job, now()).map(|closing| closing.reason)
+    };
+    let (deleted, forgotten) = (
+        Some("deleted before its end was recorded"),
+        Some("newer runs began before its end was recorded"),
+    );
+    assert_eq!(reason(7, None), deleted);
+    assert_eq!(reason(6, Some(&job)), forgotten);
+    // Its record says what has become of it, or will.
+    assert_eq!(reason(7, Some(&job)), None);
+    // After a restore of the cluster the ledger may know more than the status.
+    assert_eq!(reason(8, Some(&job)), None);
+    job.status = None;
+    assert_eq!(reason(6, Some(&job)), None);
+    // What no operator wrote is none of its business.
+    assert_eq!(Closing::decide("a.parquet", None, None, now()), None);
+}
+
+#[test]
+fn the_end_of_a_row_has_a_higher_revision_than_the_row() {
+    let revision = |seen: Option<i64>| {
+        let closing = Closing::decide("prod/data/trips/0b5e/1", seen, None, now()).unwrap();
+        assert_eq!(closing.seen, seen);
+        closing.revision
+    };
+    let millis = now().as_millisecond();
+    assert_eq!(revision(Some(5)), millis);
+    assert_eq!(revision(Some(millis + 500)), millis + 501);
+    assert_eq!(revision(None), millis);
 }
 
 #[test]

@@ -101,6 +101,13 @@ fn what_is_missing_or_wrong_is_named() {
         ),
         (
             RunArgs {
+                ledger_write_burst: Some("0".into()),
+                ..args()
+            },
+            "ETL_LEDGER_WRITE_BURST",
+        ),
+        (
+            RunArgs {
                 log: Some("a=b=c".into()),
                 ..args()
             },
@@ -121,6 +128,8 @@ fn values_in_json_are_taken_over() {
         worker_tolerations: Some(r#"[{"key":"etl","operator":"Exists"}]"#.into()),
         watch_namespaces: Some("b, a,,b".into()),
         ledger_table: Some("etl-jobs".into()),
+        ledger_writes_per_second: Some("20".into()),
+        ledger_repair_interval_seconds: Some("600".into()),
         aws_region: Some("eu-west-1".into()),
         ..args()
     })
@@ -140,7 +149,11 @@ fn values_in_json_are_taken_over() {
     assert_eq!(worker.node_selector["pool"], "etl");
     assert_eq!(worker.tolerations[0].key.as_deref(), Some("etl"));
     assert_eq!(config.namespaces, ["a", "b"]);
-    assert_eq!(config.ledger.unwrap().region.as_deref(), Some("eu-west-1"));
+    let ledger = config.ledger.unwrap();
+    assert_eq!(ledger.region.as_deref(), Some("eu-west-1"));
+    let allowance = (ledger.allowance.per_second, ledger.allowance.burst);
+    assert_eq!(allowance, (20, 400));
+    assert_eq!(ledger.repair_interval.as_secs(), 600);
 }
 
 #[test]

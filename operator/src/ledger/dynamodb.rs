@@ -1,6 +1,8 @@
 //! The ledger in DynamoDB: one item per run, written on condition that it does
 //! not go back.
 
+mod item;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,17 +11,23 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
-use etl_core::ledger::LedgerRecord;
-use jiff::Timestamp;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use etl_core::ledger::{LedgerRecord, ProcessingStatus};
 
-use super::{Ledger, LedgerError, Written};
+use self::item::{Item, Update, compare, revision, text};
+use super::{Cause, Change, Finding, Ledger, LedgerError, Made, Mark, OpenRow, Page};
 use crate::config::LedgerConfig;
 
-/// Bound of one write.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+/// Rows in progress that are read at once, those of other clusters included.
+const PAGE: i32 = 100;
+
+/// The index by which rows in progress are found.
+const STATUS_INDEX: &str = "status-index";
+
+/// Bound of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Bound of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,7 +47,7 @@ impl DynamoDb {
     pub async fn connect(config: LedgerConfig) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .operation_timeout(WRITE_TIMEOUT)
+            .operation_timeout(REQUEST_TIMEOUT)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(timeouts)
@@ -63,137 +71,165 @@ impl DynamoDb {
 
 #[async_trait]
 impl Ledger for DynamoDb {
-    async fn write(&self, record: &LedgerRecord) -> Result<Written, LedgerError> {
-        let update = Update::of(record);
+    async fn make(&self, change: &Change) -> Result<Made, LedgerError> {
+        let update = Update::of(change);
         let answer = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("file_id", AttributeValue::S(record.file_id.clone()))
+            .key("file_id", text(change.file_id()))
             .update_expression(update.expression)
-            .condition_expression("attribute_not_exists(file_id) OR #revision < :revision")
+            .condition_expression(update.condition)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .send()
             .await;
         let Err(error) = answer else {
-            return Ok(Written::Stored);
+            return Ok(Made::Stored);
         };
         let refused = error
             .as_service_error()
             .is_some_and(UpdateItemError::is_conditional_check_failed_exception);
         if refused {
-            return Ok(Written::Superseded);
+            return Ok(Made::Superseded);
         }
-        let code = error.code().unwrap_or("Transport");
-        Err(LedgerError {
-            file_id: record.file_id.clone(),
-            code: code.to_owned(),
-            refused: code == "ValidationException",
-            message: error
-                .message()
-                .map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned),
+        let action = format!("write ledger row {}", change.file_id());
+        Err(failure(action, &error))
+    }
+
+    async fn compare(&self, records: &[LedgerRecord]) -> Result<Vec<Finding>, LedgerError> {
+        let mut wanted = KeysAndAttributes::builder().consistent_read(true);
+        for record in records {
+            wanted = wanted.keys(HashMap::from([(
+                "file_id".to_owned(),
+                text(&record.file_id),
+            )]));
+        }
+        let wanted = wanted.build().map_err(|error| incomplete(&error))?;
+        let answer = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, wanted)
+            .send()
+            .await
+            .map_err(|error| failure("read ledger rows".to_owned(), &error))?;
+        let found = answer.responses.into_iter().flatten();
+        let found = found.flat_map(|(_, items)| items).filter_map(keyed);
+        let found: HashMap<String, Item> = found.collect();
+        let unread = answer.unprocessed_keys.into_iter().flatten();
+        let unread = unread.flat_map(|(_, keys)| keys.keys).filter_map(keyed);
+        let unread: HashMap<String, Item> = unread.collect();
+        let finding = |record: &LedgerRecord| {
+            if unread.contains_key(&record.file_id) {
+                return Finding::Unread;
+            }
+            compare(record, found.get(&record.file_id))
+        };
+        Ok(records.iter().map(finding).collect())
+    }
+
+    async fn open_rows(&self, after: Option<Mark>) -> Result<Page, LedgerError> {
+        let open = text(ProcessingStatus::InProgress.as_str());
+        let start = after.map(|mark| {
+            HashMap::from([
+                ("file_id".to_owned(), text(&mark.file_id)),
+                ("processing_status".to_owned(), open.clone()),
+                ("updated_at".to_owned(), text(&mark.updated_at)),
+            ])
+        });
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(STATUS_INDEX)
+            .key_condition_expression("processing_status = :open")
+            .projection_expression("file_id, revision")
+            .expression_attribute_values(":open", open)
+            .set_exclusive_start_key(start)
+            .limit(PAGE)
+            .send()
+            .await
+            .map_err(|error| failure("find ledger rows in progress".to_owned(), &error))?;
+        let rows = answer.items.into_iter().flatten().filter_map(keyed);
+        let rows = rows.map(|(file_id, item)| OpenRow {
+            file_id,
+            revision: revision(&item),
+        });
+        let next = answer.last_evaluated_key.and_then(|key| {
+            Some(Mark {
+                file_id: key.get("file_id")?.as_s().ok()?.clone(),
+                updated_at: key.get("updated_at")?.as_s().ok()?.clone(),
+            })
+        });
+        Ok(Page {
+            rows: rows.collect(),
+            next,
         })
     }
 }
 
-/// The parts of an UpdateItem request.
-struct Update {
-    expression: String,
-    names: HashMap<String, String>,
-    values: HashMap<String, AttributeValue>,
+/// An item with its key.
+fn keyed(item: Item) -> Option<(String, Item)> {
+    let file_id = item.get("file_id")?.as_s().ok()?.clone();
+    Some((file_id, item))
 }
 
-impl Update {
-    /// Sets what the record has and removes what it has not, so that the row
-    /// is the record, whatever it was before. Names go through placeholders:
-    /// some are reserved words.
-    fn of(record: &LedgerRecord) -> Self {
-        let mut update = Update {
-            expression: String::new(),
-            names: HashMap::new(),
-            values: HashMap::new(),
-        };
-        let mut set = Vec::new();
-        let mut remove = Vec::new();
-        for (name, value) in attributes(record) {
-            update.names.insert(format!("#{name}"), name.to_owned());
-            match value {
-                Some(value) => {
-                    set.push(format!("#{name} = :{name}"));
-                    update.values.insert(format!(":{name}"), value);
-                }
-                None => remove.push(format!("#{name}")),
-            }
-        }
-        update.expression = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            update
-                .expression
-                .push_str(&format!(" REMOVE {}", remove.join(", ")));
-        }
-        update
+fn incomplete(error: &dyn std::error::Error) -> LedgerError {
+    LedgerError {
+        action: "read ledger rows".to_owned(),
+        cause: Cause::Refused,
+        code: "Incomplete".to_owned(),
+        message: error.to_string(),
     }
 }
 
-/// All attributes but the key.
-fn attributes(record: &LedgerRecord) -> Vec<(&'static str, Option<AttributeValue>)> {
-    vec![
-        ("source_file_path", Some(text(&record.source_file_path))),
-        ("output_file_path", Some(text(&record.output_file_path))),
-        (
-            "processing_status",
-            Some(text(record.processing_status.as_str())),
-        ),
-        ("start_time", Some(time(record.start_time))),
-        ("end_time", record.end_time.map(time)),
-        ("record_count", record.record_count.map(number)),
-        ("file_size_bytes", record.file_size_bytes.map(number)),
-        ("error_message", record.error_message.as_deref().map(text)),
-        ("created_at", Some(time(record.created_at))),
-        ("updated_at", Some(time(record.updated_at))),
-        ("job", Some(text(&record.job))),
-        ("namespace", Some(text(&record.namespace))),
-        ("uid", Some(text(&record.uid))),
-        ("run", Some(number(i64::from(record.run)))),
-        (
-            "attempt",
-            record.attempt.map(|attempt| number(i64::from(attempt))),
-        ),
-        ("category", record.category.as_deref().map(text)),
-        ("manifest", record.manifest.as_deref().map(text)),
-        ("statistics", record.statistics.as_ref().map(statistics)),
-        ("revision", Some(number(record.revision))),
-    ]
+fn failure<E, R>(action: String, error: &SdkError<E, R>) -> LedgerError
+where
+    SdkError<E, R>: std::error::Error + ProvideErrorMetadata,
+{
+    let code = error.code().unwrap_or("Transport");
+    LedgerError {
+        action,
+        cause: cause(error.code()),
+        code: code.to_owned(),
+        message: error
+            .message()
+            .map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned),
+    }
 }
 
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: i64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-/// Always three fraction digits, so that texts sort as times do.
-fn time(value: Timestamp) -> AttributeValue {
-    AttributeValue::S(value.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-}
-
-fn statistics(totals: &etl_api::Statistics) -> AttributeValue {
-    let members = [
-        ("sourceObjects", totals.source_objects),
-        ("sourceBytes", totals.source_bytes),
-        ("rowsRead", totals.rows_read),
-        ("rowsWritten", totals.rows_written),
-        ("outputObjects", totals.output_objects),
-        ("outputBytes", totals.output_bytes),
-    ];
-    AttributeValue::M(
-        members
-            .map(|(name, value)| (name.to_owned(), number(value)))
-            .into(),
-    )
+/// Codes as the service documents them. One that it does not is its own
+/// trouble; no code at all means that there was no answer, for which missing
+/// credentials are a reason too.
+fn cause(code: Option<&str>) -> Cause {
+    match code {
+        None => Cause::Unreachable,
+        Some(
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "Throttling"
+            | "RequestLimitExceeded"
+            | "LimitExceededException",
+        ) => Cause::Throttled,
+        Some(
+            "AccessDeniedException"
+            | "ExpiredTokenException"
+            | "IncompleteSignatureException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException"
+            | "MissingAuthenticationToken"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "OptInRequired",
+        ) => Cause::Denied,
+        Some("ResourceNotFoundException") => Cause::NoTable,
+        Some(
+            "ValidationException"
+            | "SerializationException"
+            | "ItemCollectionSizeLimitExceededException",
+        ) => Cause::Refused,
+        Some(_) => Cause::Unavailable,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod apiserver;
 mod cluster;
 pub mod fixture;
+mod fleet;
 mod invariants;
 pub mod ledger;
 mod mirroring;

@@ -14,7 +14,7 @@ use kube::runtime::watcher::Event;
 use tokio::task::JoinHandle;
 
 use super::cluster::{FakeCluster, Fault};
-use super::ledger::FakeLedger;
+use super::ledger::{FakeLedger, keep};
 use super::workers::Fate;
 use super::{fixture, invariants};
 use crate::clock::Clock;
@@ -170,19 +170,27 @@ impl World {
     fn start(&self) -> Process {
         let mirror = Arc::new(Mirror::default());
         let (queue, ledger) = (Arc::clone(&mirror), Arc::clone(&self.ledger));
+        let (cluster, clock) = (Arc::clone(&self.cluster), Clock::starting_at(self.now()));
         Process {
             context: Context {
                 settings: self.settings.clone(),
-                clock: Clock::starting_at(self.now()),
+                clock,
                 cluster: self.cluster.clone(),
                 children: Arc::default(),
                 memory: Arc::default(),
                 mirror: self.settings.ledger.then_some(mirror),
                 leadership: Leadership::sole(),
             },
-            mirror: tokio::spawn(
-                async move { queue.run(ledger.as_ref(), &Leadership::sole()).await },
-            ),
+            mirror: tokio::spawn(async move {
+                keep(
+                    &queue,
+                    &ledger,
+                    cluster.as_ref(),
+                    &Leadership::sole(),
+                    clock,
+                )
+                .await;
+            }),
             cached: None,
             passes: 0,
         }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::config::{Config, Credentials};
 use axum::Router;
 use axum::http::StatusCode;
-use etl_core::ledger::ProcessingStatus;
+use etl_core::ledger::{Closing, ProcessingStatus};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -72,7 +73,10 @@ async fn service(code: u16, answer: Value) -> (DynamoDb, Arc<Mutex<Option<Value>
 #[tokio::test]
 async fn a_write_is_conditional_on_the_revision_and_leaves_nothing_of_the_old_row() {
     let (ledger, asked) = service(200, json!({})).await;
-    assert_eq!(ledger.write(&record()).await.unwrap(), Written::Stored);
+    assert_eq!(
+        ledger.make(&Change::Write(record())).await.unwrap(),
+        Made::Stored
+    );
     let asked = asked.lock().unwrap().take().unwrap();
     assert_eq!(asked["TableName"], "etl-jobs");
     assert_eq!(
@@ -129,7 +133,7 @@ async fn a_complete_record_has_every_attribute_with_its_type() {
         }),
         ..record()
     };
-    ledger.write(&complete).await.unwrap();
+    ledger.make(&Change::Write(complete.clone())).await.unwrap();
     let asked = asked.lock().unwrap().take().unwrap();
     assert!(
         !asked["UpdateExpression"]
@@ -159,25 +163,198 @@ async fn a_complete_record_has_every_attribute_with_its_type() {
 async fn a_failed_condition_means_that_the_row_is_as_new_already() {
     let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
     let (ledger, _) = service(400, json!({ "__type": kind, "message": "no" })).await;
-    assert_eq!(ledger.write(&record()).await.unwrap(), Written::Superseded);
+    assert_eq!(
+        ledger.make(&Change::Write(record())).await.unwrap(),
+        Made::Superseded
+    );
 }
 
 #[tokio::test]
 async fn any_other_answer_is_an_error_with_its_code() {
     let kind = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException";
     let (ledger, _) = service(400, json!({ "__type": kind, "message": "no such table" })).await;
-    let error = ledger.write(&record()).await.unwrap_err();
+    let error = ledger.make(&Change::Write(record())).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot write ledger row test/etl/trips/uid/1: ResourceNotFoundException: no such table"
     );
-    assert!(!error.refused);
-    let kind = "com.amazon.coral.validate#ValidationException";
-    let (ledger, _) = service(400, json!({ "__type": kind, "message": "too big" })).await;
-    let error = ledger.write(&record()).await.unwrap_err();
+    let causes = [
+        ("ResourceNotFoundException", Cause::NoTable),
+        ("ProvisionedThroughputExceededException", Cause::Throttled),
+        ("ThrottlingException", Cause::Throttled),
+        ("RequestLimitExceeded", Cause::Throttled),
+        ("AccessDeniedException", Cause::Denied),
+        ("UnrecognizedClientException", Cause::Denied),
+        ("ExpiredTokenException", Cause::Denied),
+        ("InternalServerError", Cause::Unavailable),
+        ("SomethingNew", Cause::Unavailable),
+        ("ValidationException", Cause::Refused),
+    ];
+    for (code, cause) in causes {
+        let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+        let (ledger, _) = service(400, json!({ "__type": kind, "message": "no" })).await;
+        let error = ledger.make(&Change::Write(record())).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.cause), (code, cause));
+        let error = ledger.compare(&[record()]).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.cause), (code, cause));
+        let error = ledger.open_rows(None).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.cause), (code, cause));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_rewritten_unless_it_is_newer() {
+    let (ledger, asked) = service(200, json!({})).await;
+    let mend = Change::Mend(record());
+    assert_eq!(ledger.make(&mend).await.unwrap(), Made::Stored);
+    let mended = asked.lock().unwrap().take().unwrap();
+    ledger.make(&Change::Write(record())).await.unwrap();
+    let written = asked.lock().unwrap().take().unwrap();
+    assert_eq!(mended["UpdateExpression"], written["UpdateExpression"]);
     assert_eq!(
-        (error.code.as_str(), error.refused),
-        ("ValidationException", true)
+        mended["ConditionExpression"],
+        "NOT attribute_type(#revision, :number) OR #revision <= :revision"
+    );
+    assert_eq!(
+        mended["ExpressionAttributeValues"][":number"],
+        json!({ "S": "N" })
+    );
+}
+
+#[tokio::test]
+async fn a_row_is_ended_if_it_is_as_it_was_seen_and_keeps_what_it_says() {
+    let (ledger, asked) = service(200, json!({})).await;
+    let ending = |seen| {
+        let time = "2026-11-24T01:00:00Z".parse().unwrap();
+        let closing = Closing::decide("test/etl/trips/uid/1", seen, None, time);
+        Change::Close(closing.unwrap())
+    };
+    ledger.make(&ending(Some(7))).await.unwrap();
+    let seen = asked.lock().unwrap().take().unwrap();
+    assert_eq!(
+        seen["Key"],
+        json!({ "file_id": { "S": "test/etl/trips/uid/1" } })
+    );
+    assert_eq!(
+        seen["ConditionExpression"],
+        "#processing_status = :open AND #revision = :seen"
+    );
+    assert_eq!(
+        seen["ExpressionAttributeValues"],
+        json!({
+            ":open": { "S": "IN_PROGRESS" },
+            ":seen": { "N": "7" },
+            ":processing_status": { "S": "CANCELLED" },
+            ":end_time": { "S": "2026-11-24T01:00:00.000Z" },
+            ":updated_at": { "S": "2026-11-24T01:00:00.000Z" },
+            ":error_message": { "S": "deleted before its end was recorded" },
+            ":revision": { "N": "1795482000000" },
+        })
+    );
+    assert!(
+        !seen["UpdateExpression"]
+            .as_str()
+            .unwrap()
+            .contains("REMOVE")
+    );
+    ledger.make(&ending(None)).await.unwrap();
+    let unread = asked.lock().unwrap().take().unwrap();
+    assert_eq!(unread["ConditionExpression"], "#processing_status = :open");
+    assert_eq!(unread["ExpressionAttributeValues"][":seen"], Value::Null);
+}
+
+/// What the service would answer with, had `record` been written.
+async fn item(record: &LedgerRecord) -> Value {
+    let (ledger, asked) = service(200, json!({})).await;
+    ledger.make(&Change::Write(record.clone())).await.unwrap();
+    let asked = asked.lock().unwrap().take().unwrap();
+    let mut item = json!({ "file_id": { "S": record.file_id } });
+    for (name, value) in asked["ExpressionAttributeValues"].as_object().unwrap() {
+        item[name.trim_start_matches(':')] = value.clone();
+    }
+    item
+}
+
+#[tokio::test]
+async fn rows_are_compared_with_their_records_a_hundred_at_a_time() {
+    let numbered = |run: u32| LedgerRecord {
+        file_id: format!("test/etl/trips/uid/{run}"),
+        run,
+        ..record()
+    };
+    let records: Vec<LedgerRecord> = (1..=8).map(numbered).collect();
+    let mut items = Vec::new();
+    for record in &records {
+        items.push(item(record).await);
+    }
+    items[0]["revision"] = json!({ "N": "6" });
+    items[1]["revision"] = json!({ "N": "8" });
+    items[2]["processing_status"] = json!({ "S": "COMPLETED" });
+    items[3]["end_time"] = json!({ "S": "2026-11-24T00:00:00.500Z" });
+    items[4]["revision"] = json!({ "S": "7" });
+    items[5]["note"] = json!({ "S": "a reader's own attribute" });
+    let answered: Vec<Value> = items[..6].iter().rev().cloned().collect();
+    let answer = json!({
+        "Responses": { "etl-jobs": answered },
+        "UnprocessedKeys": { "etl-jobs": { "Keys": [{ "file_id": items[7]["file_id"] }] } },
+    });
+    let (ledger, asked) = service(200, answer).await;
+    assert_eq!(
+        ledger.compare(&records).await.unwrap(),
+        [
+            Finding::Older,
+            Finding::Newer,
+            Finding::Damaged,
+            Finding::Damaged,
+            Finding::Damaged,
+            Finding::Same,
+            Finding::Missing,
+            Finding::Unread,
+        ]
+    );
+    let asked = asked.lock().unwrap().take().unwrap();
+    let wanted = &asked["RequestItems"]["etl-jobs"];
+    assert_eq!(wanted["ConsistentRead"], true);
+    assert_eq!(wanted["Keys"].as_array().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn rows_in_progress_are_found_by_their_index_page_by_page() {
+    let answer = json!({
+        "Items": [
+            { "file_id": { "S": "test/etl/trips/uid/1" }, "revision": { "N": "7" } },
+            { "file_id": { "S": "a.parquet" } },
+        ],
+        "LastEvaluatedKey": {
+            "file_id": { "S": "a.parquet" },
+            "processing_status": { "S": "IN_PROGRESS" },
+            "updated_at": { "S": "2021-01-01" },
+        },
+    });
+    let (ledger, asked) = service(200, answer).await;
+    let page = ledger.open_rows(None).await.unwrap();
+    let rows: Vec<(&str, Option<i64>)> = page
+        .rows
+        .iter()
+        .map(|row| (row.file_id.as_str(), row.revision))
+        .collect();
+    assert_eq!(
+        rows,
+        [("test/etl/trips/uid/1", Some(7)), ("a.parquet", None)]
+    );
+    let first = asked.lock().unwrap().take().unwrap();
+    assert_eq!(first["IndexName"], "status-index");
+    assert_eq!(first["KeyConditionExpression"], "processing_status = :open");
+    assert_eq!(first["ExclusiveStartKey"], Value::Null);
+    ledger.open_rows(page.next).await.unwrap();
+    let second = asked.lock().unwrap().take().unwrap();
+    assert_eq!(
+        second["ExclusiveStartKey"],
+        json!({
+            "file_id": { "S": "a.parquet" },
+            "processing_status": { "S": "IN_PROGRESS" },
+            "updated_at": { "S": "2021-01-01" },
+        })
     );
 }
 
@@ -194,5 +371,12 @@ async fn nobody_there_is_an_error_too() {
         .endpoint_url(url)
         .build();
     ledger.client = Client::from_conf(config);
-    assert_eq!(ledger.write(&record()).await.unwrap_err().code, "Transport");
+    assert_eq!(
+        ledger
+            .make(&Change::Write(record()))
+            .await
+            .unwrap_err()
+            .code,
+        "Transport"
+    );
 }

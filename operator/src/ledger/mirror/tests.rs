@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use etl_core::ledger::records;
+use tokio::time::sleep;
 
 use super::*;
 use crate::simulation::fixture;
@@ -41,7 +42,7 @@ async fn of_many_records_of_a_run_the_newest_is_written_once() {
     let row = record(1, 9);
     assert_eq!(ledger.row(&row.file_id).unwrap().revision, 9);
     assert_eq!(ledger.tries(), 1);
-    assert_eq!(mirror.written(&row.uid, &row.file_id), Some(9));
+    assert_eq!(mirror.written(&row.uid, row.run), Some(9));
     // What is known to be there is not written again.
     mirror.offer(record(1, 9));
     drain(&mirror, &ledger).await;
@@ -51,11 +52,11 @@ async fn of_many_records_of_a_run_the_newest_is_written_once() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_row_of_another_writer_stays() {
     let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
-    ledger.write(&record(1, 9)).await.unwrap();
+    ledger.make(&Change::Write(record(1, 9))).await.unwrap();
     mirror.offer(record(1, 5));
     drain(&mirror, &ledger).await;
     let row = ledger.row(&record(1, 5).file_id).unwrap();
-    assert_eq!((row.revision, mirror.backlog()), (9, 0));
+    assert_eq!((row.revision, mirror.figures().backlog), (9, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +67,7 @@ async fn a_record_offered_while_an_older_one_is_failing_takes_its_place() {
     let task = start(&mirror, &ledger);
     sleep(Duration::from_secs(5)).await;
     mirror.offer(record(1, 2));
-    assert_eq!(mirror.backlog(), 1);
+    assert_eq!(mirror.figures().backlog, 1);
     ledger.set_down(false);
     mirror.drain();
     task.await.unwrap();
@@ -83,7 +84,7 @@ async fn a_row_that_cannot_be_written_holds_no_other_up() {
     let task = start(&mirror, &ledger);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(ledger.rows.lock().unwrap().len(), 99);
-    assert_eq!(mirror.backlog(), 1);
+    assert_eq!(mirror.figures().backlog, 1);
     task.abort();
 }
 
@@ -112,28 +113,153 @@ async fn a_row_that_can_never_be_written_makes_no_later_one_wait() {
         bad.lock().unwrap().clear();
         mirror.offer(record(1, 2));
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(mirror.backlog(), 0);
+        assert_eq!(mirror.figures().backlog, 0);
         task.abort();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_that_is_away_is_not_asked_for_every_row_at_once() {
+async fn a_ledger_that_is_away_is_asked_for_one_row_at_a_time() {
+    for cause in Cause::ALL.into_iter().filter(|cause| cause.is_shared()) {
+        let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+        ledger.trouble.lock().unwrap().down = Some(cause);
+        for run in 0..5000 {
+            mirror.offer(record(run, 1));
+        }
+        let task = start(&mirror, &ledger);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(mirror.figures().outage, Some(cause));
+        let before = ledger.tries();
+        sleep(Duration::from_secs(3600)).await;
+        let tries = ledger.tries() - before;
+        assert!(
+            (200..500).contains(&tries),
+            "{cause}: {tries} tries in an hour"
+        );
+        let figures = mirror.figures();
+        assert_eq!((figures.backlog, figures.counts.outages), (5000, 1));
+        assert_eq!(figures.lag, Duration::from_secs(3660));
+        ledger.trouble.lock().unwrap().down = None;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(ledger.rows.lock().unwrap().len(), 5000, "{cause}");
+        let figures = mirror.figures();
+        assert_eq!((figures.backlog, figures.outage), (0, None));
+        assert_eq!(figures.lag, Duration::ZERO);
+        assert_eq!(
+            figures.counts.failed(cause),
+            u64::from(ledger.tries()) - 5000
+        );
+        task.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_rows_are_written_no_faster_than_allowed() {
+    let allowance = Allowance {
+        per_second: 20,
+        burst: 40,
+    };
+    let mirror = Arc::new(Mirror::new(allowance, 1));
+    let ledger = Arc::new(FakeLedger::default());
+    let task = start(&mirror, &ledger);
+    for second in 0..60 {
+        for run in 0..1000 {
+            mirror.offer(record(run, second + 1));
+        }
+        sleep(Duration::from_secs(1)).await;
+        let most = 40 + 20 * (second + 1);
+        assert!(i64::from(ledger.tries()) <= most, "after {second} s");
+    }
+    // Each of them in its turn, and with what is newest by then.
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(mirror.figures().backlog, 0);
+    let rows = ledger.rows.lock().unwrap();
+    assert!(rows.len() == 1000 && rows.values().all(|row| row.revision == 60));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_ledger_is_asked_for_several_rows_at_once() {
     let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
-    ledger.set_down(true);
-    for run in 0..5000 {
+    ledger.trouble.lock().unwrap().latency = Duration::from_secs(5);
+    for run in 0..CONCURRENCY * 4 {
+        mirror.offer(record(u32::try_from(run).unwrap(), 1));
+    }
+    let task = start(&mirror, &ledger);
+    sleep(Duration::from_secs(21)).await;
+    assert_eq!(mirror.figures().backlog, 0);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_table_is_asked_more_slowly_and_gets_every_row() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.trouble.lock().unwrap().throttled = 9;
+    for run in 0..3000 {
         mirror.offer(record(run, 1));
     }
     let task = start(&mirror, &ledger);
     sleep(Duration::from_secs(60)).await;
-    let tries = ledger.tries() as usize;
-    assert!(tries <= BATCH * 121, "{tries} tries in a minute");
-    ledger.set_down(false);
-    sleep(Duration::from_secs(31)).await;
-    assert_eq!(
-        (mirror.backlog(), ledger.rows.lock().unwrap().len()),
-        (0, 5000)
+    let (slow, written) = (mirror.figures().rate, ledger.rows.lock().unwrap().len());
+    assert!(
+        slow < 5.0 && written > 10,
+        "{slow} a second, {written} rows"
     );
+    ledger.trouble.lock().unwrap().throttled = 0;
+    sleep(Duration::from_secs(60)).await;
+    let figures = mirror.figures();
+    assert_eq!((figures.backlog, figures.rate), (0, 200.0));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_lost_is_made_again_and_changes_nothing() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.trouble.lock().unwrap().forgets_answers = true;
+    mirror.offer(record(1, 3));
+    let task = start(&mirror, &ledger);
+    sleep(Duration::from_secs(10)).await;
+    assert!(ledger.tries() > 1 && mirror.figures().backlog == 1);
+    ledger.trouble.lock().unwrap().forgets_answers = false;
+    sleep(Duration::from_secs(31)).await;
+    let counts = mirror.figures().counts;
+    assert_eq!((counts.stored, counts.superseded), (0, 1));
+    assert_eq!(mirror.written(&record(1, 3).uid, 1), Some(3));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_drops_rows_that_the_repair_finds_again_and_keeps_the_last_ones() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.set_down(true);
+    let rows = u32::try_from(CAPACITY).unwrap() + 100;
+    for run in 0..rows {
+        mirror.offer(record(run, 1));
+    }
+    mirror.offer_last(record(rows, 1));
+    // What waits already may change.
+    mirror.offer(record(0, 2));
+    let figures = mirror.figures();
+    assert_eq!(
+        (figures.backlog, figures.counts.dropped),
+        (CAPACITY + 1, 100)
+    );
+    let room = {
+        let mirror = Arc::clone(&mirror);
+        tokio::spawn(async move { mirror.room().await })
+    };
+    let task = start(&mirror, &ledger);
+    sleep(Duration::from_secs(60)).await;
+    assert!(!room.is_finished());
+    ledger.set_down(false);
+    sleep(Duration::from_secs(60)).await;
+    assert!(room.is_finished());
+    assert!(ledger.row(&record(rows, 1).file_id).is_some());
+    assert_eq!(ledger.row(&record(0, 1).file_id).unwrap().revision, 2);
+    // One that was dropped is not taken for known.
+    mirror.offer(record(rows - 1, 1));
+    sleep(Duration::from_secs(60)).await;
+    assert!(ledger.row(&record(rows - 1, 1).file_id).is_some());
     task.abort();
 }
 
@@ -152,6 +278,15 @@ impl std::io::Write for Lines {
 }
 
 impl Lines {
+    fn watch(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
     fn with(&self, words: &[&str]) -> usize {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let has = |line: &&str| words.iter().all(|word| line.contains(word));
@@ -160,36 +295,46 @@ impl Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_row_is_told_of_once_for_each_change_and_an_outage_now_and_then() {
+async fn a_refused_row_is_told_of_once_for_each_change_and_an_outage_once() {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = lines.watch();
     let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
     let file_id = record(1, 1).file_id;
     ledger.refused.lock().unwrap().push(file_id.clone());
     let task = start(&mirror, &ledger);
-    let refusal = [
-        "ERROR",
-        file_id.as_str(),
-        "the key is empty",
-        "docs/ledger.md",
-    ];
+    let refusal = ["ERROR", file_id.as_str(), "Refused", "docs/ledger.md"];
     for change in 1..=3 {
         mirror.offer(record(1, change));
         sleep(Duration::from_secs(600)).await;
         assert_eq!(lines.with(&refusal), usize::try_from(change).unwrap());
     }
-    assert_eq!(lines.with(&["the ledger is behind"]), 0);
+    assert_eq!(lines.with(&["WARN"]), 0);
     ledger.set_down(true);
     for run in 2..100 {
         mirror.offer(record(run, 1));
     }
     sleep(Duration::from_secs(600)).await;
-    let told = lines.with(&["WARN", "the ledger is behind"]);
+    assert_eq!(
+        lines.with(&["WARN", "the ledger is away", "Unreachable", "rows=99"]),
+        1
+    );
+    ledger.set_down(false);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(lines.with(&["INFO", "the ledger is back"]), 1);
+    assert_eq!(lines.with(&["WARN"]), 1);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_fails_alone_is_told_of_now_and_then() {
+    let lines = Lines::default();
+    let _guard = lines.watch();
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    ledger.poisoned.lock().unwrap().push(record(1, 1).file_id);
+    mirror.offer(record(1, 1));
+    let task = start(&mirror, &ledger);
+    sleep(Duration::from_secs(600)).await;
+    let told = lines.with(&["WARN", "a row cannot be written", &record(1, 1).file_id]);
     assert!((5..=20).contains(&told), "{told} lines");
     task.abort();
 }
@@ -217,7 +362,7 @@ async fn what_is_pending_is_written_after_its_etljob_is_forgotten() {
     mirror.forget(&row.uid);
     drain(&mirror, &ledger).await;
     assert!(ledger.row(&row.file_id).is_some());
-    assert_eq!(mirror.written(&row.uid, &row.file_id), None);
+    assert_eq!(mirror.written(&row.uid, row.run), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +381,7 @@ async fn before_a_stop_a_ledger_that_is_back_is_tried_at_once() {
         .await
         .unwrap()
         .unwrap();
-    assert!(ledger.tries() > tries && mirror.backlog() == 0);
+    assert!(ledger.tries() > tries && mirror.figures().backlog == 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +394,7 @@ async fn who_leads_no_more_writes_nothing_and_the_next_term_writes_all() {
     };
     mirror.offer(record(1, 3));
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(mirror.backlog(), 0);
+    assert_eq!(mirror.figures().backlog, 0);
     assert!(ledger.row(&record(1, 3).file_id).is_none());
     crown.hold(Instant::now() + Duration::from_secs(10));
     // The very record that was dropped is accepted again.
