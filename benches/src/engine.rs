@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use arrow_schema::SchemaRef;
 use clap::Args;
+use etl_sheet::Machine;
 
 use crate::arm::Compression;
 use crate::arms::{ARMS, Arm, Rivals, Role};
 use crate::data::{SHAPES, Shape};
-use crate::machine::Machine;
 use crate::measure::measured;
 use crate::place::{self, Room, repository, size};
 use crate::remote;

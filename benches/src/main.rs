@@ -7,7 +7,6 @@ mod arm;
 mod arms;
 mod data;
 mod engine;
-mod machine;
 mod measure;
 mod place;
 mod remote;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use etl_sheet::{Machine, median};
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Compression;
 use crate::arms::Arm;
-use crate::machine::Machine;
 use crate::measure::Measured;
 use crate::remote::Remote;
 use crate::rows::Meaning;
@@ -216,28 +216,5 @@ impl Results {
         let cases = self.runs.iter().map(|run| &run.case);
         let compressed = cases.filter(|case| case.compression != Compression::None);
         compressed.cloned().collect()
-    }
-}
-
-/// The middle value; of an even number, the mean of the middle two.
-pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_whatever_the_order() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0, 9.0, 2.0]), Some(3.0));
     }
 }

@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use anyhow::Result;
+use etl_sheet::median;
 
 use crate::arm::Compression;
 use crate::arms::{ARMS, Arm, Rivals};
 use crate::data::{SHAPES, Shape};
 use crate::measure::{Measured, measured};
 use crate::place::{Room, size};
-use crate::results::{Point, Results, median};
+use crate::results::{Point, Results};
 
 /// Of each point.
 const ROUNDS: usize = 3;

@@ -6,7 +6,6 @@ mod plot;
 mod remote;
 mod shape;
 mod standing;
-mod table;
 
 use std::fs;
 use std::path::Path;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use etl_sheet::{NONE, Table, megabytes, ratio, times};
+
 use super::plot::Plot;
 use super::remote;
 use super::shape::{self, speed};
 use super::standing::{Loss, OURS, fastest_rival, losses, thriftiest_rival};
-use super::table::{NONE, Table, megabytes, ratio, times};
 use crate::arm::Compression;
 use crate::arms::{ARMS, Arm, Role, title};
 use crate::results::{Case, Results, Sink};

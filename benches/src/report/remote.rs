@@ -1,6 +1,7 @@
 //! Reading from and writing to a distant S3.
 
-use super::table::{Table, figure, megabytes, thousands};
+use etl_sheet::{Table, figure, megabytes, thousands};
+
 use crate::arm::Compression;
 use crate::remote::Remote;
 use crate::results::Results;

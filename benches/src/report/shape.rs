@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{NONE, Table, figure, megabytes, thousands};
+use etl_sheet::{NONE, Table, figure, megabytes, thousands};
+
 use crate::arms::{ARMS, title};
 use crate::results::{Case, Input, Results, Sink};
 use crate::rows::Meaning;

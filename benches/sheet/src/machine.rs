@@ -9,24 +9,33 @@ use serde::{Deserialize, Serialize};
 
 /// The machine, the day and the build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// Day of the measurement, UTC.
-    pub(crate) date: String,
-    pub(crate) processor: String,
+    pub date: String,
+    /// Model of the processor.
+    pub processor: String,
     /// Vector instructions that matter here.
-    pub(crate) vectors: Vec<String>,
-    pub(crate) processors: usize,
-    pub(crate) memory_bytes: u64,
-    pub(crate) kernel: String,
-    pub(crate) rustc: String,
-    pub(crate) java: Option<String>,
+    pub vectors: Vec<String>,
+    /// Processors that this process may use.
+    pub processors: usize,
+    /// Memory of the machine.
+    pub memory_bytes: u64,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Version of the compiler.
+    pub rustc: String,
+    /// Version of Java, if there is one.
+    pub java: Option<String>,
     /// Whether the optimiser ran over the whole program.
-    pub(crate) build: String,
+    pub build: String,
 }
 
 impl Machine {
     /// This one, now; `build` says how this program was compiled.
-    pub(crate) fn here(build: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A kernel that does not tell about itself in `/proc`.
+    pub fn here(build: &str) -> Result<Self> {
         let cpu = fs::read_to_string("/proc/cpuinfo")?;
         let flags = field(&cpu, "flags");
         let vectors = ["avx2", "avx512bw", "asimd", "sve"];

@@ -2,13 +2,15 @@
 
 /// A table under construction.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     columns: usize,
     text: String,
 }
 
 impl Table {
-    pub(super) fn new(heads: &[&str]) -> Self {
+    /// A table with these heads.
+    #[must_use]
+    pub fn new(heads: &[&str]) -> Self {
         let mut table = Self {
             columns: heads.len(),
             text: String::new(),
@@ -18,7 +20,11 @@ impl Table {
         table
     }
 
-    pub(super) fn row(&mut self, cells: &[impl AsRef<str>]) {
+    /// Adds a row.
+    ///
+    /// # Assumptions
+    /// It has as many cells as there are heads.
+    pub fn row(&mut self, cells: &[impl AsRef<str>]) {
         debug_assert_eq!(cells.len(), self.columns);
         self.text.push('|');
         for cell in cells {
@@ -29,23 +35,28 @@ impl Table {
         self.text.push('\n');
     }
 
-    pub(super) fn finish(self) -> String {
+    /// The table in Markdown, with an empty line after it.
+    #[must_use]
+    pub fn finish(self) -> String {
         self.text + "\n"
     }
 }
 
 /// Nothing known.
-pub(super) const NONE: &str = "–";
+pub const NONE: &str = "–";
 
-/// `2.4x`, or a dash.
-pub(super) fn ratio(theirs: Option<f64>, ours: Option<f64>) -> String {
+/// How many times `ours` is in `theirs`, as `2.4x`, or a dash.
+#[must_use]
+pub fn ratio(theirs: Option<f64>, ours: Option<f64>) -> String {
     match (theirs, ours) {
         (Some(theirs), Some(ours)) if ours > 0.0 => times(theirs / ours),
         _ => NONE.into(),
     }
 }
 
-pub(super) fn times(ratio: f64) -> String {
+/// A ratio as `2.4x`, without the decimal place from ten on.
+#[must_use]
+pub fn times(ratio: f64) -> String {
     if ratio < 9.95 {
         format!("{ratio:.1}x")
     } else {
@@ -54,12 +65,14 @@ pub(super) fn times(ratio: f64) -> String {
 }
 
 /// A figure with `digits` decimal places, or a dash.
-pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
+#[must_use]
+pub fn figure(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| NONE.into(), |value| format!("{value:.digits$}"))
 }
 
 /// Bytes as MB, or a dash.
-pub(super) fn megabytes(bytes: Option<u64>) -> String {
+#[must_use]
+pub fn megabytes(bytes: Option<u64>) -> String {
     bytes.map_or_else(
         || NONE.into(),
         |bytes| thousands((bytes + 500_000) / 1_000_000),
@@ -67,7 +80,8 @@ pub(super) fn megabytes(bytes: Option<u64>) -> String {
 }
 
 /// `1369769` as `1,369,769`.
-pub(super) fn thousands(number: u64) -> String {
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
