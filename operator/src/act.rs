@@ -10,6 +10,7 @@ use etl_core::{Action, Event, Plan, Refusal};
 use kube::ResourceExt;
 
 use crate::cluster::{ApiError, Kind};
+use crate::metrics::Outcome;
 use crate::reconcile::Context;
 
 /// An effect, or a look at the cluster, that failed. It is tried again and
@@ -61,6 +62,23 @@ pub enum Acted {
     },
 }
 
+impl Acted {
+    /// As it counts in the metrics.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Acted::Done {
+                status_written: true,
+            } => Outcome::Written,
+            Acted::Done {
+                status_written: false,
+            } => Outcome::Unchanged,
+            Acted::Stale => Outcome::Stale,
+            Acted::Gone => Outcome::Gone,
+            Acted::Refused { .. } => Outcome::Refused,
+        }
+    }
+}
+
 /// Performs `plan` for `job`.
 ///
 /// # Guarantees
@@ -103,6 +121,10 @@ async fn write_status(
     match context.cluster.replace_status(&body).await {
         Ok(mut written) => {
             written.metadata.managed_fields = None;
+            if let Some(after) = &written.status {
+                let work = &context.metrics.work;
+                work.changed(job.status.as_ref(), after);
+            }
             let written = Arc::new(written);
             context.memory.wrote(Arc::clone(&written));
             tracing::info!(phase = phase.map(tracing::field::debug), "wrote the status");

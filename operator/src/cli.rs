@@ -22,6 +22,8 @@ pub enum Command {
     Run,
     /// Print the CustomResourceDefinition of EtlJob.
     Crd,
+    /// Print what each metric says, as docs/metrics.md.
+    Metrics,
 }
 
 /// Settings of `run`. An empty value counts as unset.
@@ -90,7 +92,7 @@ pub struct RunArgs {
     /// empty.
     #[arg(long, env = "ETL_LEDGER_REPAIR_INTERVAL_SECONDS", global = true)]
     pub ledger_repair_interval_seconds: Option<String>,
-    /// Address of the probes.
+    /// Address of probes and metrics.
     #[arg(long, env = "ETL_LISTEN", global = true)]
     pub listen: Option<String>,
     /// Log filter, such as `info` or `etl_operator=debug,info`.
@@ -109,6 +111,15 @@ pub struct RunArgs {
     /// this one works alone.
     #[arg(long, env = "ETL_LEASE_NAME", global = true)]
     pub lease_name: Option<String>,
+    /// EtlJobs that are looked at side by side.
+    #[arg(long, env = "ETL_CONCURRENCY", global = true)]
+    pub concurrency: Option<String>,
+    /// Requests a second that the API server is asked, over time.
+    #[arg(long, env = "ETL_API_REQUESTS_PER_SECOND", global = true)]
+    pub api_requests_per_second: Option<String>,
+    /// Requests that it is asked at once after a quiet time.
+    #[arg(long, env = "ETL_API_BURST", global = true)]
+    pub api_burst: Option<String>,
 }
 
 /// Where the probes listen unless told otherwise.

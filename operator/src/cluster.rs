@@ -1,7 +1,10 @@
 //! The port to the API server: the requests that a pass makes, and the classes
 //! of their failures. Decides nothing.
 
+pub mod frugal;
 pub mod kube;
+pub mod request;
+pub mod transport;
 
 use std::error::Error;
 use std::fmt;
@@ -76,7 +79,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As it stands in logs.
+    /// Every class.
+    pub const ALL: [Kind; 10] = [
+        Kind::AlreadyExists,
+        Kind::Conflict,
+        Kind::NotFound,
+        Kind::NamespaceTerminating,
+        Kind::Forbidden,
+        Kind::Rejected,
+        Kind::Throttled,
+        Kind::Transient,
+        Kind::NotLeading,
+        Kind::Unknown,
+    ];
+
+    /// As it stands in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::AlreadyExists => "AlreadyExists",

@@ -8,8 +8,18 @@ use etl_core::{Reach, Settings, WorkerDefaults};
 use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
+use crate::budget;
 use crate::cli::{DEFAULT_LISTEN, RunArgs};
 use crate::ledger::pace::Allowance;
+
+/// Passes side by side. Each waits for the API server most of its time.
+const DEFAULT_CONCURRENCY: u32 = 16;
+
+/// Requests a second to the API server: some sixty EtlJobs begun and ended.
+const DEFAULT_REQUESTS_PER_SECOND: u32 = 500;
+
+/// Requests at once, after a quiet time.
+const DEFAULT_BURST: u32 = 1000;
 
 /// ServiceAccount of workers unless the installation names another.
 const DEFAULT_SERVICE_ACCOUNT: &str = "etl-worker";
@@ -33,6 +43,11 @@ pub struct Config {
     pub instance: String,
     /// The lease to work under, if this operator is one of several.
     pub lease: Option<LeaseConfig>,
+    /// How much is asked of the API server.
+    pub api: budget::Allowance,
+    /// Passes that run side by side.
+    #[allow(dead_code, reason = "the queue is built by it")]
+    pub concurrency: u32,
 }
 
 /// Where the lease is.
@@ -114,6 +129,12 @@ impl TryFrom<RunArgs> for Config {
             log_format: log_format(args.log_format.as_deref())?,
             lease: lease(&args)?,
             instance: args.pod_name.clone().unwrap_or_else(unnamed),
+            api: allowance(&args)?,
+            concurrency: number(
+                "ETL_CONCURRENCY",
+                args.concurrency.as_deref(),
+                DEFAULT_CONCURRENCY,
+            )?,
             settings: settings(args, ledger.is_some())?,
             ledger,
         })
@@ -173,6 +194,19 @@ fn settings(args: RunArgs, ledger: bool) -> Result<Settings, ConfigError> {
         encoder: encoder(args.worker_encoder.as_deref())?,
         reach: Reach::Cluster,
         ledger,
+    })
+}
+
+fn allowance(args: &RunArgs) -> Result<budget::Allowance, ConfigError> {
+    let per_second = number(
+        "ETL_API_REQUESTS_PER_SECOND",
+        args.api_requests_per_second.as_deref(),
+        DEFAULT_REQUESTS_PER_SECOND,
+    )?;
+    let burst = number("ETL_API_BURST", args.api_burst.as_deref(), DEFAULT_BURST)?;
+    Ok(budget::Allowance {
+        per_second: f64::from(per_second),
+        burst,
     })
 }
 
@@ -335,6 +369,9 @@ impl RunArgs {
             &mut self.pod_name,
             &mut self.pod_namespace,
             &mut self.lease_name,
+            &mut self.concurrency,
+            &mut self.api_requests_per_second,
+            &mut self.api_burst,
         ] {
             if value.as_deref().is_some_and(|text| text.trim().is_empty()) {
                 *value = None;

@@ -23,9 +23,6 @@ use crate::health::{Health, Watched};
 use crate::reconcile::{Context, Next, reconcile};
 use crate::stop::Stop;
 
-/// Passes that run side by side in one territory.
-const CONCURRENCY: u16 = 16;
-
 /// The EtlJobs and Jobs of one namespace, or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Territory {
@@ -58,11 +55,18 @@ impl Territory {
         }
     }
 
-    fn name(&self, kind: &str) -> String {
-        match self {
-            Territory::All => format!("{kind} in all namespaces"),
-            Territory::Namespace(name) => format!("{kind} in namespace {name}"),
-        }
+    /// Tells `health` of a watch over what is here.
+    fn watched<K>(&self, health: &Health, kind: &'static str) -> Watched
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let (name, namespace) = match self {
+            Territory::All => (format!("{kind}s in all namespaces"), None),
+            Territory::Namespace(name) => {
+                (format!("{kind}s in namespace {name}"), Some(name.as_str()))
+            }
+        };
+        health.watch(kind, name, &K::url_path(&(), namespace))
     }
 }
 
@@ -110,7 +114,7 @@ async fn watch_jobs(
     health: &Health,
     concerned: UnboundedSender<ObjectRef<EtlJob>>,
 ) {
-    let watched = health.watch(territory.name("Jobs"));
+    let watched = territory.watched::<Job>(health, "Job");
     let selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
     let events = watcher(
         territory.api::<Job>(client),
@@ -141,7 +145,7 @@ fn passes(
 ) -> impl Stream<Item = Passed> + use<> {
     let (again, readable_again) = mpsc::unbounded();
     let (store, stream) = etljobs(territory, client, context, health, again);
-    let config = controller::Config::default().concurrency(CONCURRENCY);
+    let config = controller::Config::default().concurrency(16);
     Controller::for_stream(stream, store)
         .with_config(config)
         .reconcile_on(triggers)
@@ -180,7 +184,7 @@ fn etljobs(
     if let Some(mirror) = &context.mirror {
         mirror.census.enlist(store.clone());
     }
-    let watched = health.watch(territory.name("EtlJobs"));
+    let watched = territory.watched::<EtlJob>(health, "EtlJob");
     let (known, mut departures) = (store.clone(), Departures::new(store.clone()));
     let (before, after) = (Arc::clone(context), Arc::clone(context));
     let api = territory.api::<DeserializeGuard<EtlJob>>(client);
@@ -264,7 +268,7 @@ fn wish(job: &EtlJob) -> Option<u64> {
 fn observe_health<K: Debug>(watched: &Watched, event: &watcher::Result<watcher::Event<K>>) {
     match event {
         Ok(watcher::Event::InitDone) => watched.listed(),
-        Ok(_) => {}
+        Ok(_) => watched.news(),
         Err(error) => watched.interrupted(error),
     }
 }

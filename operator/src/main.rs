@@ -9,6 +9,7 @@
 
 mod act;
 mod backoff;
+mod budget;
 mod children;
 mod cli;
 mod clock;
@@ -21,6 +22,12 @@ mod lease;
 mod ledger;
 mod logging;
 mod memory;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the mirror and the queue will report by some of them"
+)]
+mod metrics;
 mod observe;
 mod process;
 mod reconcile;
@@ -35,6 +42,10 @@ fn main() -> anyhow::Result<()> {
     match cli.command.unwrap_or_default() {
         cli::Command::Crd => {
             print!("{}", etl_api::etljob_crd_yaml());
+            Ok(())
+        }
+        cli::Command::Metrics => {
+            print!("{}", metrics::Metrics::new().reference());
             Ok(())
         }
         cli::Command::Run => process::run(config::Config::try_from(cli.run)?),

@@ -11,8 +11,11 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::cluster::frugal::Frugal;
 use crate::cluster::kube::KubeCluster;
+use crate::cluster::transport::{self, Onlooker};
 use crate::config::{Config, LedgerConfig};
 use crate::controller::{self, Territory};
 use crate::health::{self, Health};
@@ -25,6 +28,7 @@ use crate::ledger::dynamodb::DynamoDb;
 use crate::ledger::mirror::Mirror;
 use crate::ledger::repair::Repair;
 use crate::logging;
+use crate::metrics::Metrics;
 use crate::reconcile::Context;
 use crate::stop::{self, Signals, Stop};
 
@@ -61,16 +65,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
-    let client = Client::try_default()
-        .await
-        .context("cannot tell where the API server is: run in a cluster, or set KUBECONFIG")?;
+    let instruments = Instruments::new(&config);
+    let client = instruments.client().await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {} (ETL_LISTEN)", config.listen))?;
-    let health = Health::default();
-    let probes = tokio::spawn(health::serve(listener, health.clone(), stop.clone()));
-    let candidacy = Candidacy::start(&config, &client, &health);
+    let candidacy = Candidacy::start(&config, &client, &instruments);
     let leadership = candidacy.leadership.clone();
+    let probes = tokio::spawn(instruments.serve(listener, &leadership, stop.clone()));
     let ledger = config
         .ledger
         .clone()
@@ -85,7 +87,12 @@ async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
         "started"
     );
     let mirror = ledger.as_ref().map(|flow| Arc::clone(&flow.mirror));
-    let finished = look_after(&config, &client, mirror, leadership, &health, stop.clone()).await;
+    if let Some(mirror) = mirror.clone() {
+        let ledger = instruments.metrics.ledger.clone();
+        let show = move || ledger.show(&mirror.figures());
+        instruments.metrics.sample(show);
+    }
+    let finished = look_after(&config, &client, mirror, leadership, &instruments, stop).await;
     if let Some(flow) = ledger {
         flow.flush(candidacy.flush_timeout()).await;
     }
@@ -94,17 +101,64 @@ async fn work(config: Config, stop: Stop) -> anyhow::Result<()> {
     finished
 }
 
+/// What shows and bounds what the process does.
+struct Instruments {
+    metrics: Metrics,
+    health: Health,
+    budget: Budget,
+}
+
+impl Instruments {
+    fn new(config: &Config) -> Self {
+        let metrics = Metrics::new();
+        Instruments {
+            health: Health::new(metrics.watches.clone()),
+            budget: Budget::new(config.api, metrics.api.clone()),
+            metrics,
+        }
+    }
+
+    /// A client that they look at.
+    async fn client(&self) -> anyhow::Result<Client> {
+        let config = kube::Config::infer()
+            .await
+            .context("cannot tell where the API server is: run in a cluster, or set KUBECONFIG")?;
+        let onlooker = Onlooker {
+            metrics: self.metrics.api.clone(),
+            budget: self.budget.clone(),
+            health: self.health.clone(),
+        };
+        transport::client(config, onlooker).context("cannot make a client for the API server")
+    }
+
+    /// Answers probes and scrapes; at a scrape what is known elsewhere is
+    /// measured.
+    fn serve(
+        &self,
+        listener: TcpListener,
+        leadership: &Leadership,
+        stop: Stop,
+    ) -> impl Future<Output = std::io::Result<()>> + use<> {
+        let health = self.health.clone();
+        self.metrics.sample(move || health.sample());
+        let (lease, leadership) = (self.metrics.lease.clone(), leadership.clone());
+        self.metrics.sample(move || lease.holds(leadership.holds()));
+        health::serve(listener, self.health.clone(), self.metrics.clone(), stop)
+    }
+}
+
 /// Looks after all territories until `stop`.
 async fn look_after(
     config: &Config,
     client: &Client,
     mirror: Option<Arc<Mirror>>,
     leadership: Leadership,
-    health: &Health,
+    instruments: &Instruments,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let cluster = KubeCluster::new(client.clone(), config.instance.clone());
-    let cluster = Arc::new(Gate::new(cluster, leadership.clone()));
+    let cluster = Gate::new(cluster, leadership.clone());
+    let cluster = Arc::new(Frugal::new(cluster, instruments.budget.clone()));
     let clock = Clock::start();
     let territories = Territory::all_of(&config.namespaces)
         .into_iter()
@@ -117,13 +171,14 @@ async fn look_after(
                 memory: Arc::default(),
                 mirror: mirror.clone(),
                 leadership: leadership.clone(),
+                metrics: instruments.metrics.clone(),
             };
             let context = Arc::new(context);
             controller::run(
                 territory,
                 client.clone(),
                 context,
-                health.clone(),
+                instruments.health.clone(),
                 stop.clone(),
             )
         });
@@ -131,7 +186,7 @@ async fn look_after(
     tokio::select! {
         // Watches end because of it.
         biased;
-        () = stop.clone() => health.stopping(),
+        () = stop.clone() => instruments.health.stopping(),
         _ = &mut all => bail!("all watches have ended although nobody asked for it"),
     }
     if tokio::time::timeout(FINISH_TIMEOUT, all).await.is_err() {
@@ -147,7 +202,7 @@ struct Candidacy {
 }
 
 impl Candidacy {
-    fn start(config: &Config, client: &Client, health: &Health) -> Self {
+    fn start(config: &Config, client: &Client, instruments: &Instruments) -> Self {
         let Some(lease) = &config.lease else {
             return Candidacy {
                 leadership: Leadership::sole(),
@@ -157,7 +212,9 @@ impl Candidacy {
         let leases = KubeLease::new(client.clone(), &lease.namespace, lease.name.clone());
         let identity = config.instance.clone();
         let (elector, leadership) = Elector::new(leases, lease.name.clone(), identity);
-        let watched = health.watch(format!("the lease {}/{}", lease.namespace, lease.name));
+        let elector = elector.counted(instruments.metrics.lease.clone());
+        let name = format!("the lease {}/{}", lease.namespace, lease.name);
+        let watched = instruments.health.watch("Lease", name, "");
         // The lease outlives the work that is done under it, so it does not
         // end with the process's own `Stop`.
         let (give_back, stop) = stop::channel();
@@ -256,9 +313,17 @@ mod tests {
         .unwrap();
         // Which of two futures is looked at first may be drawn.
         for _ in 0..16 {
-            let (health, (stop_now, stop)) = (Health::default(), stop::channel());
+            let (instruments, (stop_now, stop)) = (Instruments::new(&config), stop::channel());
+            let health = &instruments.health;
             let client = ApiServer::new().client();
-            let work = look_after(&config, &client, None, Leadership::sole(), &health, stop);
+            let work = look_after(
+                &config,
+                &client,
+                None,
+                Leadership::sole(),
+                &instruments,
+                stop,
+            );
             let stopping = async {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 assert!(health.is_ready());

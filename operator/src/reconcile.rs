@@ -8,6 +8,7 @@ use etl_api::EtlJob;
 use etl_core::Settings;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use crate::act::{Acted, EffectError, act};
 use crate::children::Children;
@@ -16,6 +17,7 @@ use crate::cluster::{Cluster, Kind};
 use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
 use crate::memory::{Memory, SLOW};
+use crate::metrics::{Metrics, Outcome};
 use crate::observe::observe;
 
 /// Until the pass that continues what this one has begun.
@@ -44,6 +46,8 @@ pub struct Context {
     pub mirror: Option<Arc<Mirror>>,
     /// Whether anything may be done at all.
     pub leadership: Leadership,
+    /// What passes do, in numbers.
+    pub metrics: Metrics,
 }
 
 /// When to look at an object again.
@@ -57,40 +61,47 @@ pub enum Next {
 
 /// One pass, failures of effects included: they are tried again later.
 pub async fn reconcile(job: Arc<EtlJob>, context: &Context) -> Next {
-    if !context.leadership.holds() {
-        // When this process leads, everything is looked at.
-        return Next::OnChange;
-    }
+    let begun = Instant::now();
     let uid = job.uid().unwrap_or_default();
-    match pass(job, context).await {
-        Ok(next) => {
+    let passed = if context.leadership.holds() {
+        pass(job, context).await
+    } else {
+        // When this process leads, everything is looked at.
+        Ok((Outcome::Standby, Next::OnChange))
+    };
+    let (outcome, next) = match passed {
+        Ok((outcome, next)) => {
             context.memory.succeeded(&uid);
-            next
+            (outcome, next)
         }
         Err(error) if error.kind() == Kind::NotLeading => {
             tracing::info!(%error, "a pass ended with the lease");
-            Next::OnChange
+            (Outcome::Standby, Next::OnChange)
         }
         Err(error) => {
-            let delay = context.memory.failed(&uid, error.kind());
-            let kind = error.kind().as_str();
-            tracing::warn!(%error, kind, retry_seconds = delay.as_secs_f64(), "a pass failed");
-            Next::After(delay)
+            let kind = error.kind();
+            context.metrics.passes.failed(kind);
+            let delay = context.memory.failed(&uid, kind);
+            let (kind, retry_seconds) = (kind.as_str(), delay.as_secs_f64());
+            tracing::warn!(%error, kind, retry_seconds, "a pass failed");
+            (Outcome::Failed, Next::After(delay))
         }
-    }
+    };
+    context.metrics.passes.ended(outcome, begun.elapsed());
+    next
 }
 
-async fn pass(job: Arc<EtlJob>, context: &Context) -> Result<Next, EffectError> {
+async fn pass(job: Arc<EtlJob>, context: &Context) -> Result<(Outcome, Next), EffectError> {
     let now = context.clock.now();
     let Some(job) = context.memory.newest(job) else {
         // The store has a newer one already.
-        return Ok(Next::After(SOON));
+        return Ok((Outcome::Stale, Next::After(SOON)));
     };
     let world = observe(job, context, now).await?;
     let plan = etl_core::plan(&world.job, &world.seen, &context.settings, now);
     let wake = plan.wake;
     let acted = act(&world.job, plan, context).await?;
-    Ok(next(acted, wake, context.clock.now()))
+    Ok((acted.outcome(), next(acted, wake, context.clock.now())))
 }
 
 fn next(acted: Acted, wake: Option<Timestamp>, now: Timestamp) -> Next {

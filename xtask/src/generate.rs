@@ -15,23 +15,24 @@ const CRD_FILES: [&str; 2] = [
 
 /// Writes the generated files, or only compares them.
 pub(crate) fn run(check: bool) -> Result<()> {
-    rendering_tables(check)?;
+    // The tables of docs/rendering.md come from what the engine's tests see.
+    let scalars = ["etl-engine", "--test", "scalars"];
+    by_test(&scalars, "the_documentation_shows_these_tables", check)?;
+    // docs/metrics.md comes from what the operator registers.
+    by_test(
+        &["etl-operator"],
+        "the_document_is_what_the_code_says",
+        check,
+    )?;
     custom_resources(check)
 }
 
-/// The tables of docs/rendering.md come from what the engine's tests see.
-fn rendering_tables(check: bool) -> Result<()> {
+/// A document that a test of this package compares, and writes when asked to.
+fn by_test(package: &[&str], test_name: &str, check: bool) -> Result<()> {
     let mut test = cargo();
-    test.args([
-        "test",
-        "--quiet",
-        "--locked",
-        "--package",
-        "etl-engine",
-        "--test",
-        "scalars",
-        "the_documentation_shows_these_tables",
-    ]);
+    test.args(["test", "--quiet", "--locked", "--package"])
+        .args(package)
+        .arg(test_name);
     if !check {
         test.env("UPDATE_DOCS", "1");
     }

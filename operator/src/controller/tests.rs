@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::cluster::kube::KubeCluster;
 use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
+use crate::metrics::Metrics;
 use crate::simulation::apiserver::ApiServer;
 use crate::simulation::fixture;
 use crate::simulation::ledger::FakeLedger;
@@ -44,6 +45,7 @@ impl Operator {
             memory: Arc::default(),
             mirror: Some(Arc::clone(&mirror)),
             leadership,
+            metrics: Metrics::default(),
         };
         let task = tokio::spawn(run(
             territory,

@@ -11,6 +11,7 @@ use super::record::{Sighting, Step, first};
 use super::{Crown, Leadership, RENEW_DEADLINE};
 use crate::cluster::{ApiError, Kind, bounded};
 use crate::health::Watched;
+use crate::metrics::LeaseMetrics;
 use crate::stop::Stop;
 
 /// Between two renewals.
@@ -45,6 +46,7 @@ pub struct Elector<L> {
     name: String,
     identity: String,
     crown: Crown,
+    metrics: LeaseMetrics,
     /// The Lease as it was seen last.
     seen: Option<Sighting>,
 }
@@ -59,9 +61,15 @@ impl<L: Leases> Elector<L> {
             name,
             identity,
             crown,
+            metrics: LeaseMetrics::default(),
             seen: None,
         };
         (elector, leadership)
+    }
+
+    /// The same, counted in `metrics`.
+    pub fn counted(self, metrics: LeaseMetrics) -> Self {
+        Elector { metrics, ..self }
     }
 
     /// Takes part until `stop`, then gives back what it has.
@@ -69,7 +77,7 @@ impl<L: Leases> Elector<L> {
         loop {
             let pause = match self.turn().await {
                 Ok(pause) => {
-                    watched.listed();
+                    watched.known();
                     pause
                 }
                 Err(error) => {
@@ -84,6 +92,7 @@ impl<L: Leases> Elector<L> {
             }
         }
         if self.crown.lose() {
+            self.metrics.ended();
             match self.release().await {
                 Ok(()) => tracing::info!("gave the lease back"),
                 Err(error) => tracing::warn!(
@@ -173,6 +182,7 @@ impl<L: Leases> Elector<L> {
 
     fn hold(&self, until: Instant) {
         if self.crown.hold(until) {
+            self.metrics.began();
             tracing::info!(
                 lease = self.name,
                 identity = self.identity,
@@ -184,6 +194,7 @@ impl<L: Leases> Elector<L> {
     fn lose(&self) {
         let holder = self.seen.as_ref().and_then(Sighting::holder);
         if self.crown.lose() {
+            self.metrics.ended();
             tracing::warn!(
                 lease = self.name,
                 holder,

@@ -43,7 +43,6 @@ pub struct Counts {
 
 impl Counts {
     /// Requests that failed for `cause`.
-    #[cfg(test)]
     pub fn failed(&self, cause: Cause) -> u64 {
         self.failed[cause as usize]
     }

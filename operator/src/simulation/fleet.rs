@@ -76,6 +76,7 @@ impl Fleet {
             memory: Arc::default(),
             mirror: Some(Arc::clone(&mirror)),
             leadership: leadership.clone(),
+            metrics: crate::metrics::Metrics::default(),
         };
         let (queue, ledger) = (Arc::clone(&mirror), Arc::clone(&self.ledger));
         let (homes, leadership) = (Arc::clone(&self.homes), leadership.clone());

@@ -20,6 +20,7 @@ use super::{fixture, invariants};
 use crate::clock::Clock;
 use crate::lease::Leadership;
 use crate::ledger::mirror::Mirror;
+use crate::metrics::Metrics;
 use crate::reconcile::{Context, Next, reconcile};
 
 /// More passes than any scenario needs.
@@ -180,6 +181,7 @@ impl World {
                 memory: Arc::default(),
                 mirror: self.settings.ledger.then_some(mirror),
                 leadership: Leadership::sole(),
+                metrics: Metrics::default(),
             },
             mirror: tokio::spawn(async move {
                 keep(

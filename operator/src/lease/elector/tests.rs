@@ -91,7 +91,7 @@ impl Candidate {
     fn start(shelf: impl Leases + 'static, identity: &str) -> Self {
         let (elector, leadership) = Elector::new(shelf, "etl-operator".into(), identity.into());
         let (sender, stop) = stop::channel();
-        let watched = Health::default().watch("the lease");
+        let watched = Health::default().watch("Lease", "the lease", "");
         let task = tokio::spawn(elector.run(watched, stop));
         Candidate {
             leadership,
