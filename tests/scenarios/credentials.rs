@@ -13,7 +13,7 @@ use crate::reader::same_rows;
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// How much later than its time an attempt may start, in seconds.
-const LATE: f64 = 2.0;
+const LATE: f64 = 5.0;
 
 /// AccessDenied is retried with the delays that the resource asks for, and given
 /// up at exactly `maxAttempts`.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::faults::{self, ATTEMPT, LARGE, ensure_attempts, start_frozen, wait_closed};
 
 /// The operator ends an attempt a minute after the worker's own deadline.
-const ENDING: Duration = Duration::from_secs(10 + 60 + 20);
+const ENDING: Duration = Duration::from_secs(20 + 60 + 30);
 
 /// A worker that slept through its deadline neither writes nor commits when it
 /// wakes up; the next attempt does the work.
@@ -18,7 +18,7 @@ pub(crate) async fn a_worker_that_wakes_after_its_deadline_commits_nothing(
 ) -> Result<()> {
     faults::put_source(tenant, LARGE)?;
     let timeline = tenant.timeline().await?;
-    let changes = json!({"execution": {"activeDeadlineSeconds": 10}});
+    let changes = json!({"execution": {"activeDeadlineSeconds": 20}});
     let (_, zombie) = start_frozen(tenant, "late", changes).await?;
     tenant.advance_to_upload(&zombie, ATTEMPT).await?;
 

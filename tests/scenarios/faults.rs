@@ -14,7 +14,7 @@ use crate::reader::same_rows;
 /// The key of the generated source.
 pub(crate) const SOURCE: &str = "in/generated.parquet";
 
-/// A source that is converted in one piece, and not before it can be frozen.
+/// A source that is converted in one piece.
 pub(crate) const SMALL: u32 = 20_000;
 
 /// A source whose output is uploaded in several parts.
@@ -84,10 +84,12 @@ pub(crate) async fn start_frozen(
     name: &str,
     changes: Value,
 ) -> Result<(Value, Worker)> {
+    let held = tenant.hold_workers();
     let job = tenant
         .create_etljob(name, &spec(tenant, name, changes))
         .await?;
     let worker = tenant.freeze_worker(name, 1, ATTEMPT).await?;
+    held.release();
     wait_running(tenant, name).await?;
     Ok((job, worker))
 }

@@ -28,9 +28,9 @@ pub(crate) async fn what_a_lost_node_had_committed_is_complete(tenant: &Tenant<'
     label(tenant, node.name(), "patient=yes")?;
     label(tenant, node.name(), "hasty=yes")?;
     let (_, patient) = start_frozen(tenant, "patient", on("patient", 3600)).await?;
-    let (_, hasty) = start_frozen(tenant, "hasty", on("hasty", 10)).await?;
+    let (_, hasty) = start_frozen(tenant, "hasty", on("hasty", 20)).await?;
 
-    lose(tenant, &node, &[(&patient, "patient"), (&hasty, "hasty")]).await?;
+    lose(tenant, &node, &[(&hasty, "hasty"), (&patient, "patient")]).await?;
     // The autoscaler brings a replacement for the one, and for the other only
     // when its attempt has been given up.
     label(tenant, OTHER_NODE, "patient=yes")?;

@@ -18,8 +18,11 @@ use crate::faults::{
 
 const NAME: &str = "steadfast";
 
+/// The node that every lab has.
+const NODE: &str = "lab";
+
 /// Longer than the operator needs to come back.
-const BACKOFF_SECONDS: u32 = 15;
+const BACKOFF_SECONDS: u32 = 20;
 
 /// SIGKILL after the intent, after the Job's creation, while the worker runs,
 /// during the wait for the next attempt, while an attempt is being ended and at
@@ -67,6 +70,8 @@ async fn killed_after_the_intent(tenant: &Tenant<'_>, timeline: &Timeline) -> Re
     tenant.lab().kill_operator().await?;
     let jobs = timeline.jobs_of(uid(&job)?);
     ensure!(jobs.is_empty(), "the quota let {jobs:?} pass");
+    // The next pod stays where it is until the operator has died once more.
+    cordon(tenant, "cordon")?;
     quotas.delete("no-jobs", &DeleteParams::default()).await?;
     Ok(job)
 }
@@ -77,8 +82,13 @@ async fn killed_after_the_creation(
     timeline: &Timeline,
     job: &Value,
 ) -> Result<()> {
-    timeline.wait_jobs(uid(job)?, 1, ATTEMPT).await?;
-    tenant.lab().kill_operator().await?;
+    let killed = async {
+        timeline.wait_jobs(uid(job)?, 1, ATTEMPT).await?;
+        tenant.lab().kill_operator().await
+    };
+    let killed = killed.await;
+    cordon(tenant, "uncordon")?;
+    killed?;
     let running = tenant.etljob(NAME).await?.context("the EtlJob is there")?;
     ensure!(
         running["status"]["attempt"]["runningTime"].is_null(),
@@ -88,6 +98,13 @@ async fn killed_after_the_creation(
     wait_running(tenant, NAME).await?;
     tenant.lab().kill_operator().await?;
     worker.kill()
+}
+
+fn cordon(tenant: &Tenant<'_>, verb: &str) -> Result<()> {
+    let output = tenant.lab().kubectl(&[verb, NODE])?;
+    let problem = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "kubectl {verb}: {problem}");
+    Ok(())
 }
 
 /// The time of the next attempt stands in the status: it neither moves nor is it

@@ -1,11 +1,17 @@
 //! Many objects, several workers, one result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use etl_tests::Tenant;
+use etl_api::labels::ATTEMPT;
+use etl_tests::{Call, Fault, Rule, Tenant};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::invariants::{self, number};
 use crate::reader::{same_rows, write_parquet};
@@ -60,8 +66,12 @@ pub(crate) async fn forty_objects_become_one_result(tenant: &Tenant<'_>) -> Resu
 pub(crate) async fn a_shard_that_fails_twice_is_finished(tenant: &Tenant<'_>) -> Result<()> {
     let timeline = tenant.timeline().await?;
     let pairs = write_sources(tenant)?;
+    // Nobody reaches an object before he was looked at.
+    let reach = Reach::default();
+    let held = tenant.lab().proxies().s3().arm(reach.denied(tenant));
     tenant.create_etljob("stubborn", &spec(tenant)).await?;
     kill_shard(tenant, "stubborn", 1, 2).await?;
+    reach.give_to_siblings(tenant, 1, 2).await?;
     retrying(tenant, "stubborn", 1).await?;
     let after_first = written(tenant).await?;
     // The other three shards finish their tasks, whatever becomes of this one.
@@ -71,6 +81,7 @@ pub(crate) async fn a_shard_that_fails_twice_is_finished(tenant: &Tenant<'_>) ->
         after_first.len()
     );
     kill_shard(tenant, "stubborn", 2, 2).await?;
+    held.release();
     tenant.wait_complete("stubborn", LIMIT).await?;
     let job = invariants::hold(tenant, &timeline, "stubborn").await?;
     ensure!(
@@ -153,12 +164,52 @@ async fn every_row_is_there_once(
     Ok(())
 }
 
+/// The workers that the store answers, by address.
+#[derive(Default)]
+struct Reach(Arc<Mutex<HashSet<IpAddr>>>);
+
+impl Reach {
+    /// Keeps everybody else waiting.
+    fn denied(&self, tenant: &Tenant<'_>) -> Rule<Call, Fault> {
+        let given = Arc::clone(&self.0);
+        let denied = move |call: &Call| !lock(&given).contains(&call.peer);
+        tenant.requests().and(denied).always(Fault::Hold)
+    }
+
+    /// Lets all workers of an attempt but that of one shard go on.
+    async fn give_to_siblings(&self, tenant: &Tenant<'_>, attempt: u32, shard: u32) -> Result<()> {
+        let (attempt, shard) = (attempt.to_string(), shard.to_string());
+        let is_sibling = |pod: &&Pod| {
+            let labels = pod.labels();
+            labels.get(ATTEMPT) == Some(&attempt)
+                && labels.get("batch.kubernetes.io/job-completion-index") != Some(&shard)
+        };
+        let address = |pod: &Pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok();
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let pods = tenant.pods().await?;
+            let siblings: Vec<IpAddr> =
+                pods.iter().filter(is_sibling).filter_map(address).collect();
+            if siblings.len() == 3 {
+                lock(&self.0).extend(siblings);
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the siblings are {siblings:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn kill_shard(tenant: &Tenant<'_>, job: &str, attempt: u32, shard: u32) -> Result<()> {
     let (attempt, shard) = (attempt.to_string(), shard.to_string());
     let (_, process) = tenant
         .wait_worker(LIMIT, |pod, process| {
             let labels = pod.metadata.labels.clone().unwrap_or_default();
-            labels.get("etl-operator.io/attempt") == Some(&attempt)
+            labels.get(ATTEMPT) == Some(&attempt)
                 && process.environment.get("JOB_COMPLETION_INDEX") == Some(&shard)
         })
         .await

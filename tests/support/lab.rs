@@ -13,17 +13,20 @@ use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use etl_lab::cache::Artefacts;
 use etl_lab::image::{self, Archive, Profile};
 use etl_lab::stores::Store;
-use etl_lab::{LEDGER_TABLE, Lifetime, Node, Site, enter, repository};
+use etl_lab::{Front, LEDGER_TABLE, Lifetime, Node, Site, enter, merge, repository};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::proxies::Proxies;
 use crate::tenant::Tenant;
 
 const REGION: &str = "us-east-1";
 
 /// A lab with the operator installed, and clients for it.
 pub struct Lab {
+    // Before what they stand in front of.
+    proxies: Proxies,
     site: Site,
     runtime: Runtime,
     kube: kube::Client,
@@ -55,16 +58,15 @@ impl Lab {
         Ok(lab)
     }
 
-    /// As [`Lab::start`] without the product: only the cluster and the stores.
-    ///
-    /// # Errors
-    /// As [`Lab::start`].
-    pub fn start_bare(name: &str) -> Result<Self> {
-        Self::start_with(name, &Artefacts::ensure()?, &[])
-    }
-
     fn start_with(name: &str, artefacts: &Artefacts, images: &[Archive]) -> Result<Self> {
-        let site = Site::start(enter(name)?, artefacts, images, Lifetime::Owner)?;
+        let site = Site::start_behind(
+            Front::Owner,
+            enter(name)?,
+            artefacts,
+            images,
+            Lifetime::Owner,
+        )?;
+        let proxies = Proxies::start(&site)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
@@ -75,6 +77,7 @@ impl Lab {
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws_config(site.dynamodb()));
         Ok(Self {
+            proxies,
             site,
             runtime,
             kube,
@@ -89,6 +92,7 @@ impl Lab {
     /// The first part that cannot be stopped.
     pub fn stop(self) -> Result<()> {
         drop(self.runtime);
+        drop(self.proxies);
         self.site.stop()
     }
 
@@ -98,12 +102,15 @@ impl Lab {
     }
 
     /// Installs the chart with `overrides` merged over the lab's values, or
-    /// upgrades it to them, and waits until the operator is ready.
+    /// upgrades it to them, and waits until the operator is ready. It reaches the
+    /// stores through the proxies.
     ///
     /// # Errors
     /// What Helm says.
     pub fn install(&self, overrides: &Value) -> Result<()> {
-        self.site.install_chart(overrides)
+        let mut values = self.proxies.chart_values();
+        merge(&mut values, overrides);
+        self.site.install_chart(&values)
     }
 
     /// Makes a tenant, runs `scenario` in it and removes the tenant's namespace.
@@ -137,6 +144,12 @@ impl Lab {
     #[must_use]
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// The proxies between the product and what it talks to.
+    #[must_use]
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// A client for the cluster, as administrator.

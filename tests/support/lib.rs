@@ -8,11 +8,15 @@
 mod etljob;
 mod lab;
 mod operator;
+mod proxies;
 mod record;
 mod tenant;
 mod timeline;
 mod worker;
 
+pub use etl_faulty_proxy::{
+    Answer, Armed, Asked, Call, Event, EventFault, Fault, Match, Proxy, Record, Rule,
+};
 pub use etl_lab::{
     CHART_NAMESPACE, CLUSTER_ID, LEDGER_TABLE, Lifetime, Node, PodProcess, STORE_SECRET, Signal,
     Site, repository,
@@ -20,6 +24,7 @@ pub use etl_lab::{
 pub use etljob::{etljob_resource, has_condition, reason};
 pub use lab::Lab;
 pub use operator::is_ready;
+pub use proxies::Proxies;
 pub use tenant::{Object, Tenant};
 pub use timeline::Timeline;
 pub use worker::Worker;

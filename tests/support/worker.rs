@@ -1,9 +1,11 @@
 //! Worker processes, held by the collar: frozen, woken and killed for real.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use etl_faulty_proxy::{Call, Fault, Match};
 use etl_lab::{PodProcess, Signal};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, sleep};
@@ -183,12 +185,14 @@ impl Worker {
 }
 
 impl Tenant<'_> {
-    /// Freezes the worker of an attempt of an EtlJob as soon as its process is
-    /// there and hears signals, before it has done anything.
+    /// Freezes the worker of an attempt of an EtlJob once its process is there and
+    /// hears signals. It has done nothing by then, however fast it is: it finds
+    /// its objects out of reach from the call of this on.
     ///
     /// # Errors
     /// There is none within `limit`.
     pub async fn freeze_worker(&self, job: &str, attempt: u32, limit: Duration) -> Result<Worker> {
+        let _held = self.hold_workers();
         let worker = self.worker(job, attempt, limit).await?;
         worker.freeze_when_it_hears().await?;
         Ok(worker)
@@ -217,33 +221,61 @@ impl Tenant<'_> {
         Ok(Worker { pod, process })
     }
 
-    /// Lets a frozen worker go on until it knows what to do, and freezes it again
-    /// there: before its first read.
+    /// Lets a frozen worker go on until it has written down what to do, and freezes
+    /// it again there: before the next request.
     ///
     /// # Errors
-    /// As [`Tenant::advance_to_upload`].
+    /// It ends before, or comes to no such point within `limit`.
     pub async fn advance_to_plan(&self, worker: &Worker, limit: Duration) -> Result<()> {
-        let planned = async || {
-            let objects = self.list("").await?;
-            Ok(objects.iter().any(|object| object.key.ends_with("/plan")))
-        };
-        advance(worker, "plans nothing", limit, planned).await
+        let planned = AtomicBool::new(false);
+        let after_the_plan = self.requests().and(move |call| {
+            if call.method == "PUT" && call.path.ends_with("/plan") {
+                planned.store(true, Ordering::Relaxed);
+                return false;
+            }
+            planned.load(Ordering::Relaxed)
+        });
+        self.advance(worker, after_the_plan, limit).await
     }
 
-    /// Lets a frozen worker go on until the first parts of its output are
-    /// uploaded, and freezes it again there: in the middle of reading and
-    /// writing.
+    /// Lets a frozen worker go on until the first part of its output is uploaded,
+    /// and freezes it again there: in the middle of reading and writing.
     ///
     /// # Errors
-    /// It comes to its end before, or to no such point within `limit`.
+    /// It ends before, or comes to no such point within `limit`.
     pub async fn advance_to_upload(&self, worker: &Worker, limit: Duration) -> Result<()> {
-        let uploads = async || Ok(self.uploaded_parts().await? > 0);
-        advance(worker, "uploads nothing", limit, uploads).await?;
-        ensure!(
-            self.uploaded_parts().await? > 0,
-            "the worker finished its upload before it could be frozen: it needs a larger source"
-        );
+        let first = AtomicBool::new(true);
+        let after_the_first_part = self.requests().and(move |call| {
+            let part = call.parameter("partNumber").is_some();
+            let end = call.method == "POST" && call.parameter("uploadId").is_some();
+            end || part && !first.swap(false, Ordering::Relaxed)
+        });
+        self.advance(worker, after_the_first_part, limit).await?;
+        let deadline = Instant::now() + limit;
+        while self.uploaded_parts().await? == 0 {
+            ensure!(Instant::now() < deadline, "no part arrives at the store");
+            sleep(STEP).await;
+        }
         Ok(())
+    }
+
+    /// Lets a frozen worker go on up to the first request that is `behind` the
+    /// point, and freezes it while it waits for the answer.
+    async fn advance(&self, worker: &Worker, behind: Match<Call>, limit: Duration) -> Result<()> {
+        let held = behind.always(Fault::Hold);
+        let held = self.lab().proxies().s3().arm(held);
+        worker.thaw()?;
+        let deadline = Instant::now() + limit;
+        while held.strikes() == 0 {
+            ensure!(worker.is_alive(), "the worker ended before it came so far");
+            ensure!(
+                Instant::now() < deadline,
+                "the worker does not come so far within {} s",
+                limit.as_secs()
+            );
+            sleep(STEP).await;
+        }
+        worker.freeze()
     }
 
     /// Parts of unfinished uploads in the tenant's bucket.
@@ -271,24 +303,4 @@ impl Tenant<'_> {
         }
         Ok(parts)
     }
-}
-
-async fn advance(
-    worker: &Worker,
-    problem: &str,
-    limit: Duration,
-    reached: impl AsyncFn() -> Result<bool>,
-) -> Result<()> {
-    worker.thaw()?;
-    let deadline = Instant::now() + limit;
-    while !reached().await? {
-        ensure!(worker.is_alive(), "the worker ended and {problem}");
-        ensure!(
-            Instant::now() < deadline,
-            "the worker {problem} within {} s",
-            limit.as_secs()
-        );
-        sleep(STEP).await;
-    }
-    worker.freeze()
 }

@@ -112,8 +112,8 @@ impl Site {
     }
 }
 
-/// Objects are merged key by key, anything else is replaced.
-fn merge(base: &mut Value, over: &Value) {
+/// Merges `over` into `base`: objects key by key, anything else is replaced.
+pub fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

@@ -1,10 +1,12 @@
 //! etcd, the API server, the controller manager and the scheduler.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 
 use crate::layout::{Layout, write};
 use crate::net::BRIDGE;
@@ -23,6 +25,28 @@ const AUDIT_POLICY: &str = r#"{
   "rules": [{"level": "Metadata"}]
 }"#;
 
+/// Who answers pods at the address of the `kubernetes` Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// The API server itself.
+    ApiServer,
+    /// Whoever started the lab, as soon as he listens there: the API server is at
+    /// [`API_ADDRESS`] only.
+    Owner,
+}
+
+impl Front {
+    fn bind_address(self) -> Ipv4Addr {
+        match self {
+            Self::ApiServer => Ipv4Addr::UNSPECIFIED,
+            Self::Owner => *API_ADDRESS.ip(),
+        }
+    }
+}
+
+/// Where the API server listens in every lab.
+pub const API_ADDRESS: SocketAddrV4 = SocketAddrV4::new(BRIDGE, 443);
+
 /// The running control plane of a lab.
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
@@ -31,7 +55,12 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts etcd and the API server; nobody has to wait for them yet.
-    pub(crate) fn start(layout: &Layout, bin: &Path, lifetime: Lifetime) -> Result<Self> {
+    pub(crate) fn start(
+        layout: &Layout,
+        bin: &Path,
+        front: Front,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
         let policy = layout.root().join("audit-policy.json");
         write(&policy, AUDIT_POLICY)?;
         let etcd = part(layout, bin, "etcd")
@@ -48,7 +77,7 @@ impl ControlPlane {
             ])
             .spawn(lifetime)?;
         let api_server = part(layout, bin, "kube-apiserver")
-            .args(api_server_flags(layout, &policy))
+            .args(api_server_flags(layout, front, &policy))
             .spawn(lifetime)?;
         Ok(Self {
             processes: vec![etcd, api_server],
@@ -94,6 +123,12 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Sends a signal to the API server.
+    pub(crate) fn signal_api_server(&self, signal: Signal) -> Result<()> {
+        let api_server = self.processes.get(1).context("there is no API server")?;
+        api_server.signal(signal)
+    }
+
     /// Stops the parts, the ones that need another first.
     pub(crate) fn stop(&self) -> Result<()> {
         self.processes
@@ -108,7 +143,7 @@ fn part(layout: &Layout, bin: &Path, name: &str) -> Launch {
         .directory(layout.root())
 }
 
-fn api_server_flags(layout: &Layout, policy: &Path) -> Vec<String> {
+fn api_server_flags(layout: &Layout, front: Front, policy: &Path) -> Vec<String> {
     let pki = layout.pki();
     let file = |flag: &str, name: &str| format!("--{flag}={}", pki.join(name).display());
     let mut flags = vec![
@@ -120,6 +155,7 @@ fn api_server_flags(layout: &Layout, policy: &Path) -> Vec<String> {
         file("service-account-key-file", "sa.pub"),
         file("service-account-signing-key-file", "sa.key"),
         format!("--etcd-servers={ETCD}"),
+        format!("--bind-address={}", front.bind_address()),
         format!("--advertise-address={BRIDGE}"),
         format!("--audit-policy-file={}", policy.display()),
         format!(
@@ -128,7 +164,6 @@ fn api_server_flags(layout: &Layout, policy: &Path) -> Vec<String> {
         ),
     ];
     let fixed = [
-        "--bind-address=0.0.0.0",
         "--secure-port=443",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--service-account-issuer=https://kubernetes.default.svc",

@@ -86,7 +86,9 @@ impl Layout {
         self.root.join(format!("{user}.kubeconfig"))
     }
 
-    pub(crate) fn pki(&self) -> PathBuf {
+    /// Certificates and keys: `ca.crt`, `apiserver.crt`, `apiserver.key` and more.
+    #[must_use]
+    pub fn pki(&self) -> PathBuf {
         self.root.join("pki")
     }
 

@@ -26,7 +26,8 @@ pub mod stores;
 mod sweep;
 mod wait;
 
-pub use chart::{CHART_NAMESPACE, CLUSTER_ID, STORE_SECRET};
+pub use chart::{CHART_NAMESPACE, CLUSTER_ID, STORE_SECRET, merge};
+pub use controlplane::{API_ADDRESS, Front};
 pub use layout::{Layout, repository};
 pub use net::{API_SERVER, Namespace, enter};
 pub use node::{Node, PodProcess};

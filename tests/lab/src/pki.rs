@@ -80,7 +80,7 @@ fn user(layout: &Layout, name: &str, subject: &str) -> Result<()> {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "lab", "cluster": {
-            "server": format!("https://{API_SERVER}:443"),
+            "server": format!("https://{BRIDGE}:443"),
             "certificate-authority": pki.join("ca.crt"),
         }}],
         "users": [{"name": name, "user": {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 
 use crate::cache::Artefacts;
 use crate::cgroup::Hierarchies;
-use crate::controlplane::{self, ControlPlane};
+use crate::controlplane::{self, ControlPlane, Front};
 use crate::image::{self, Archive};
 use crate::layout::{Layout, write};
 use crate::net::{self, Namespace};
@@ -52,11 +53,26 @@ impl Site {
         images: &[Archive],
         lifetime: Lifetime,
     ) -> Result<Self> {
+        Self::start_behind(Front::ApiServer, namespace, artefacts, images, lifetime)
+    }
+
+    /// As [`Site::start`], with somebody else to answer pods that ask for the API
+    /// server.
+    ///
+    /// # Errors
+    /// As [`Site::start`].
+    pub fn start_behind(
+        front: Front,
+        namespace: Namespace,
+        artefacts: &Artefacts,
+        images: &[Archive],
+        lifetime: Lifetime,
+    ) -> Result<Self> {
         let layout = namespace.layout.clone();
         let bin = artefacts.controlplane();
         pki::create(&layout)?;
         write_scripts(&layout, artefacts)?;
-        let mut control = ControlPlane::start(&layout, bin, lifetime)?;
+        let mut control = ControlPlane::start(&layout, bin, front, lifetime)?;
         let s3 = Store::new(Kind::S3, &layout, artefacts, lifetime)?;
         let dynamodb = Store::new(Kind::DynamoDb, &layout, artefacts, lifetime)?;
         s3.spawn()?;
@@ -116,6 +132,23 @@ impl Site {
     /// No control groups.
     pub fn pod_processes(&self, pod_uid: &str) -> Result<Vec<PodProcess>> {
         node::pod_processes(self.layout(), pod_uid)
+    }
+
+    /// Freezes the API server: connections open and nobody answers. Everybody is
+    /// concerned, kubelets too.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn freeze_api_server(&self) -> Result<()> {
+        self.control.signal_api_server(Signal::STOP)
+    }
+
+    /// Wakes a frozen API server.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn thaw_api_server(&self) -> Result<()> {
+        self.control.signal_api_server(Signal::CONT)
     }
 
     /// The S3 store.

@@ -180,7 +180,9 @@ impl Store {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         let port = match self.kind {
             Kind::S3 => 8333,
             Kind::DynamoDb => 8000,
