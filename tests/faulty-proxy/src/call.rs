@@ -97,9 +97,8 @@ pub struct Asked {
 impl Asked {
     fn read(call: &Call) -> Option<Self> {
         let segments: Vec<&str> = call.path.trim_matches('/').split('/').collect();
-        let rest = match segments.as_slice() {
-            ["api", _version, rest @ ..] | ["apis", _, _version, rest @ ..] => rest,
-            _ => return None,
+        let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = segments.as_slice() else {
+            return None;
         };
         let (namespace, rest) = match rest {
             // The namespace itself has at most its own subresources.

@@ -96,7 +96,7 @@ impl Asking<'_> {
         Ok(Response::from_parts(head, body::passed(incoming)))
     }
 
-    async fn suffer(&self, fault: Fault, gate: &Gate) -> Heard {
+    async fn suffer(&self, fault: Fault, gate: &Arc<Gate>) -> Heard {
         match fault {
             Fault::Late(delay) => {
                 tokio::time::sleep(delay).await;
@@ -124,6 +124,11 @@ impl Asking<'_> {
             Fault::Duplicate => {
                 self.carried_out().await?;
                 self.passed_on().await
+            }
+            Fault::Echo => {
+                let answer = self.carried_out().await?;
+                self.echo(Arc::clone(gate));
+                Ok(answer)
             }
             Fault::Refuse(answer) => refused(&answer),
             Fault::RefuseAfterEffect(answer) => {
@@ -166,7 +171,26 @@ impl Asking<'_> {
         Ok(Response::from_parts(head, damage(incoming)))
     }
 
+    /// Asks once more when the rule is over, on a connection of its own. Nobody
+    /// hears the answer.
+    fn echo(&self, gate: Arc<Gate>) {
+        let mut line = Line::new(self.connection.shared.upstream.clone());
+        let request = self.request(self.call.body.clone());
+        tokio::spawn(async move {
+            gate.over().await;
+            if let Ok(request) = request {
+                // A copy that gets lost is no worse than none.
+                let _ = line.ask(request).await;
+            }
+        });
+    }
+
     async fn ask(&self, bytes: Bytes) -> io::Result<Response<Incoming>> {
+        let request = self.request(bytes)?;
+        self.connection.line.lock().await.ask(request).await
+    }
+
+    fn request(&self, bytes: Bytes) -> io::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(self.call.method.clone())
             .uri(&self.target)
@@ -179,7 +203,7 @@ impl Asking<'_> {
                 .headers_mut()
                 .insert(CONTENT_LENGTH, self.call.body.len().into());
         }
-        self.connection.line.lock().await.ask(request).await
+        Ok(request)
     }
 }
 

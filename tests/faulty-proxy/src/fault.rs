@@ -21,6 +21,9 @@ pub enum Fault {
     LostReply,
     /// The server is asked twice; the second answer counts.
     Duplicate,
+    /// All is well, and when the rule is over the server is asked once more: as if
+    /// the network had kept a copy of the request.
+    Echo,
     /// Refused with this answer; the server heard nothing.
     Refuse(Answer),
     /// The server did it, and this answer is given instead of its own.
@@ -47,6 +50,7 @@ impl Fault {
             Fault::Reset => "Reset",
             Fault::LostReply => "LostReply",
             Fault::Duplicate => "Duplicate",
+            Fault::Echo => "Echo",
             Fault::Refuse(_) => "Refuse",
             Fault::RefuseAfterEffect(_) => "RefuseAfterEffect",
             Fault::BreakOff(_) => "BreakOff",

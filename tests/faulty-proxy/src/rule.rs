@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_rule_counts_only_what_it_is_about() {
-        let even = Match::when(|n: &u32| n % 2 == 0);
+        let even = Match::when(|n: &u32| n.is_multiple_of(2));
         let rule = even.clone().once("x").skip(1);
         assert_eq!(struck(rule, &[2, 3, 4, 6]), [false, false, true, false]);
         let rule = even.and(|n| *n > 2).always("x");

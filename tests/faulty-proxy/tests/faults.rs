@@ -1,5 +1,7 @@
 //! Each fault, between a real client and a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -164,6 +166,23 @@ async fn a_request_can_be_made_twice() {
         Some((200, "3:a needle".to_owned()))
     );
     assert_eq!(heard(&server).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echo_comes_when_the_rule_is_over() {
+    let (proxy, server) = proxied().await;
+    let echo = proxy.arm(Match::path("/a").once(Fault::Echo));
+    let answer = ask(&proxy, "PUT", "/a", "x").await;
+    assert_eq!(answer, Some((200, "1:x".to_owned())));
+    ask(&proxy, "GET", "/b", "").await.unwrap();
+    assert_eq!(heard(&server), ["PUT /a x", "GET /b "]);
+    echo.release();
+    let deadline = Instant::now() + LIMIT;
+    while heard(&server).len() < 3 {
+        assert!(Instant::now() < deadline, "no echo");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(heard(&server)[2], "PUT /a x");
 }
 
 #[tokio::test(flavor = "multi_thread")]
