@@ -1,4 +1,4 @@
-//! Measurements beside the rivals.
+//! Measurements of the engine and of the operator.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,6 +17,11 @@ pub(crate) enum Task {
     Engine(Options),
     /// The report again, from the figures that it was made of
     Report(Options),
+    /// EtlJobs beside plain Jobs on a control plane with pretended nodes (Linux, root);
+    /// writes docs/benchmarks
+    Operator(Options),
+    /// Its report again, from the figures that it was made of
+    OperatorReport(Options),
 }
 
 #[derive(Args)]
@@ -30,14 +35,27 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(task: &Task) -> Result<()> {
-    let (name, options, packages): (_, _, &[&str]) = match task {
+    let (program, name, options, packages): (_, _, _, &[&str]) = match task {
         // The programs of a local run are measured too.
         Task::Engine(options) => (
+            "etl-bench",
             "engine",
             options,
             &["etl-bench", "kubectl-etl", "etl-worker"],
         ),
-        Task::Report(options) => ("report", options, &["etl-bench"]),
+        Task::Report(options) => ("etl-bench", "report", options, &["etl-bench"]),
+        Task::Operator(options) => (
+            "etl-operator-bench",
+            "operator",
+            options,
+            &["etl-operator-bench", "etl-operator"],
+        ),
+        Task::OperatorReport(options) => (
+            "etl-operator-bench",
+            "report",
+            options,
+            &["etl-operator-bench"],
+        ),
     };
     let profile = &options.profile;
     let mut build = cargo();
@@ -46,9 +64,9 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         build.args(["--package", package]);
     }
     step(&mut build)?;
-    let mut bench = Command::new(target().join(profile).join("etl-bench"));
+    let mut bench = Command::new(target().join(profile).join(program));
     bench.arg(name);
-    if name == "engine" {
+    if name != "report" {
         bench.args(["--build", profile]);
     }
     step(bench.args(&options.args))

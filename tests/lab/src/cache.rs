@@ -37,6 +37,12 @@ pub fn root() -> Result<PathBuf> {
     Ok(cache.join("etl-operator-lab"))
 }
 
+/// The version of kwok that [`Artefacts::kwok`] makes.
+#[must_use]
+pub fn kwok_version() -> &'static str {
+    recipes::KWOK.rsplit('@').next().unwrap_or_default()
+}
+
 /// Where the artefacts are.
 #[derive(Debug, Clone)]
 pub struct Artefacts {
@@ -82,6 +88,15 @@ impl Artefacts {
         create_dir(&root()?.join("log"))?;
         let [_, helm, _, _] = recipes::all()?;
         Ok(helm.provide()?.join("helm"))
+    }
+
+    /// kwok, which pretends to be the kubelets of nodes that are not there. Made on
+    /// its first use: no test needs it.
+    ///
+    /// # Errors
+    /// A build that fails.
+    pub fn kwok(&self) -> Result<PathBuf> {
+        Ok(recipes::kwok()?.provide()?.join("kwok"))
     }
 
     /// The folder with `etcd`, the parts of Kubernetes, `kubectl` and `pause`.

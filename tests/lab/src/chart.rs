@@ -43,8 +43,9 @@ impl Site {
         })
     }
 
-    /// Installs the chart, or upgrades it, and waits until the operator is ready.
-    /// `overrides` are merged over [`Site::chart_values`].
+    /// Installs the chart, or upgrades it, and waits until the operator is ready:
+    /// not at all when there are to be none. `overrides` are merged over
+    /// [`Site::chart_values`].
     ///
     /// # Errors
     /// What Helm says.

@@ -11,19 +11,13 @@ use rustix::process::Signal;
 use crate::layout::{Layout, write};
 use crate::net::BRIDGE;
 use crate::process::{Launch, Lifetime, Process};
+pub(crate) use duty::Duty;
+
+mod duty;
 
 const READY: Duration = Duration::from_secs(90);
 const GRACE: Duration = Duration::from_secs(5);
-const ETCD: &str = "http://127.0.0.1:2379";
-
-/// Who did what is recorded, without bodies: enough to prove that somebody
-/// never read a secret.
-const AUDIT_POLICY: &str = r#"{
-  "apiVersion": "audit.k8s.io/v1",
-  "kind": "Policy",
-  "omitStages": ["RequestReceived"],
-  "rules": [{"level": "Metadata"}]
-}"#;
+pub(crate) const ETCD: &str = "http://127.0.0.1:2379";
 
 /// Who answers pods at the address of the `kubernetes` Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +44,7 @@ pub const API_ADDRESS: SocketAddrV4 = SocketAddrV4::new(BRIDGE, 443);
 /// The running control plane of a lab.
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
+    duty: Duty,
     processes: Vec<Process>,
 }
 
@@ -59,10 +54,11 @@ impl ControlPlane {
         layout: &Layout,
         bin: &Path,
         front: Front,
+        duty: Duty,
         lifetime: Lifetime,
     ) -> Result<Self> {
         let policy = layout.root().join("audit-policy.json");
-        write(&policy, AUDIT_POLICY)?;
+        write(&policy, duty.audit_policy())?;
         let etcd = part(layout, bin, "etcd")
             .arg(format!(
                 "--data-dir={}",
@@ -75,11 +71,14 @@ impl ControlPlane {
                 // Nothing here has to survive a power cut.
                 "--unsafe-no-fsync".to_owned(),
             ])
+            .args(duty.etcd())
             .spawn(lifetime)?;
         let api_server = part(layout, bin, "kube-apiserver")
             .args(api_server_flags(layout, front, &policy))
+            .args(duty.api_server())
             .spawn(lifetime)?;
         Ok(Self {
+            duty,
             processes: vec![etcd, api_server],
         })
     }
@@ -108,16 +107,13 @@ impl ControlPlane {
                 "--use-service-account-credentials",
                 "--leader-elect=false",
                 "--bind-address=127.0.0.1",
-                "--kube-api-qps=100",
-                "--kube-api-burst=200",
-                // A lost node is noticed within a test's patience.
-                "--node-monitor-grace-period=20s",
-                "--node-monitor-period=2s",
             ])
+            .args(self.duty.controller_manager())
             .spawn(lifetime)?;
         let scheduler = part(layout, bin, "kube-scheduler")
             .arg(kubeconfig("scheduler"))
             .args(["--leader-elect=false", "--bind-address=127.0.0.1"])
+            .args(self.duty.scheduler())
             .spawn(lifetime)?;
         self.processes.extend([controller_manager, scheduler]);
         Ok(())
@@ -127,6 +123,11 @@ impl ControlPlane {
     pub(crate) fn signal_api_server(&self, signal: Signal) -> Result<()> {
         let api_server = self.processes.get(1).context("there is no API server")?;
         api_server.signal(signal)
+    }
+
+    /// The parts that run.
+    pub(crate) fn processes(&self) -> &[Process] {
+        &self.processes
     }
 
     /// Stops the parts, the ones that need another first.

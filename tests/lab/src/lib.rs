@@ -14,6 +14,7 @@ pub mod cache;
 mod cgroup;
 mod chart;
 mod controlplane;
+mod fleet;
 pub mod image;
 mod layout;
 mod net;
@@ -28,6 +29,7 @@ mod wait;
 
 pub use chart::{CHART_NAMESPACE, CLUSTER_ID, STORE_SECRET, merge};
 pub use controlplane::{API_ADDRESS, Front};
+pub use fleet::Fleet;
 pub use layout::{Layout, repository};
 pub use net::{API_SERVER, Namespace, enter};
 pub use node::{Node, PodProcess};

@@ -179,9 +179,10 @@ pub(crate) fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)>
     )
 }
 
-/// Posts `body` to the root of a server in the lab; returns as [`http_get`] does.
+/// Posts `body` to a server in the lab; returns as [`http_get`] does.
 pub(crate) fn http_post(
     address: SocketAddr,
+    path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> Option<(u16, String)> {
@@ -193,7 +194,7 @@ pub(crate) fn http_post(
     exchange(
         address,
         &format!(
-            "POST / HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         ),
     )
 }

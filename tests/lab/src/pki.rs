@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use crate::layout::{Layout, write};
 use crate::net::{API_SERVER, BRIDGE};
@@ -76,17 +77,23 @@ const KEY: [&str; 7] = [
 fn user(layout: &Layout, name: &str, subject: &str) -> Result<()> {
     issue(layout, name, subject, "extendedKeyUsage=clientAuth")?;
     let pki = layout.pki();
-    let config = serde_json::json!({
+    let user = json!({
+        "client-certificate": pki.join(format!("{name}.crt")),
+        "client-key": pki.join(format!("{name}.key")),
+    });
+    kubeconfig(layout, name, &user)
+}
+
+/// Writes the kubeconfig of the user called `name`, with his credentials.
+pub(crate) fn kubeconfig(layout: &Layout, name: &str, user: &Value) -> Result<()> {
+    let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "lab", "cluster": {
             "server": format!("https://{BRIDGE}:443"),
-            "certificate-authority": pki.join("ca.crt"),
+            "certificate-authority": layout.pki().join("ca.crt"),
         }}],
-        "users": [{"name": name, "user": {
-            "client-certificate": pki.join(format!("{name}.crt")),
-            "client-key": pki.join(format!("{name}.key")),
-        }}],
+        "users": [{"name": name, "user": user}],
         "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
         "current-context": "lab",
     });

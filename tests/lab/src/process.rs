@@ -164,6 +164,10 @@ impl Process {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         let id = i32::try_from(self.child().id())
             .ok()

@@ -44,7 +44,7 @@ impl Site {
             ),
         ];
         let body = ledger_table().to_string();
-        let (status, answer) = http_post(self.dynamodb().address(), &headers, &body)
+        let (status, answer) = http_post(self.dynamodb().address(), "/", &headers, &body)
             .context("DynamoDB Local does not answer")?;
         ensure!(
             status == 200 || answer.contains("ResourceInUseException"),

@@ -9,16 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::cache::Artefacts;
 use crate::cgroup::Hierarchies;
-use crate::controlplane::{self, ControlPlane, Front};
+use crate::controlplane::{self, ControlPlane, Duty, Front};
+use crate::fleet::Fleet;
 use crate::image::{self, Archive};
 use crate::layout::{Layout, write};
 use crate::net::{self, Namespace};
 use crate::node::{self, Node, PodProcess};
 use crate::pki;
-use crate::process::Lifetime;
+use crate::process::{Lifetime, Process};
 use crate::stores::{Kind, Store};
 
 /// The node that every lab has.
@@ -39,6 +41,8 @@ pub struct Site {
     dynamodb: Store,
     nodes: Mutex<Vec<Arc<Node>>>,
     next_node: AtomicU8,
+    /// What plays the kubelets of nodes that are not there.
+    kwok: Option<Process>,
 }
 
 impl Site {
@@ -72,7 +76,7 @@ impl Site {
         let bin = artefacts.controlplane();
         pki::create(&layout)?;
         write_scripts(&layout, artefacts)?;
-        let mut control = ControlPlane::start(&layout, bin, front, lifetime)?;
+        let mut control = ControlPlane::start(&layout, bin, front, Duty::Test, lifetime)?;
         let s3 = Store::new(Kind::S3, &layout, artefacts, lifetime)?;
         let dynamodb = Store::new(Kind::DynamoDb, &layout, artefacts, lifetime)?;
         s3.spawn()?;
@@ -95,7 +99,56 @@ impl Site {
             dynamodb,
             nodes: Mutex::new(vec![Arc::new(first)]),
             next_node: AtomicU8::new(1),
+            kwok: None,
         })
+    }
+
+    /// Starts a control plane that is made for load, with the nodes of `fleet`
+    /// instead of real ones, and waits until they are ready. No store runs: start
+    /// those that are needed.
+    ///
+    /// # Errors
+    /// As [`Site::start`].
+    pub fn start_with_fleet(
+        namespace: Namespace,
+        artefacts: &Artefacts,
+        fleet: &Fleet,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let layout = namespace.layout.clone();
+        let bin = artefacts.controlplane();
+        pki::create(&layout)?;
+        write_scripts(&layout, artefacts)?;
+        let mut control =
+            ControlPlane::start(&layout, bin, Front::ApiServer, Duty::Load, lifetime)?;
+        control.finish(&layout, bin, lifetime)?;
+        let mut site = Self {
+            s3: Store::new(Kind::S3, &layout, artefacts, lifetime)?,
+            dynamodb: Store::new(Kind::DynamoDb, &layout, artefacts, lifetime)?,
+            namespace,
+            artefacts: artefacts.clone(),
+            lifetime,
+            images: Vec::new(),
+            control,
+            nodes: Mutex::default(),
+            next_node: AtomicU8::new(0),
+            kwok: None,
+        };
+        site.kwok = Some(fleet.start(&site, lifetime)?);
+        Ok(site)
+    }
+
+    /// The parts of the cluster that run, by name and process id.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(String, i32)> {
+        let all = self.control.processes().iter().chain(&self.kwok);
+        all.map(|process| {
+            (
+                process.name().to_owned(),
+                process.pid().as_raw_nonzero().get(),
+            )
+        })
+        .collect()
     }
 
     /// Adds a node with the lab's images and waits until it is ready.
@@ -181,6 +234,32 @@ impl Site {
         self.layout().kubeconfig()
     }
 
+    /// A kubeconfig for a service account, good for a day and as pods have it: the
+    /// API server sees the account.
+    ///
+    /// # Errors
+    /// What the API server says, such as that there is no such account.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let arguments = [
+            "create",
+            "token",
+            name,
+            "--namespace",
+            namespace,
+            "--duration=24h",
+        ];
+        let output = self.kubectl(&arguments)?;
+        ensure!(
+            output.status.success(),
+            "no token for {namespace}/{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let token = String::from_utf8(output.stdout)?;
+        let user = format!("account-{name}");
+        pki::kubeconfig(self.layout(), &user, &json!({"token": token.trim()}))?;
+        Ok(self.layout().kubeconfig_of(&user))
+    }
+
     /// The API server's audit log, one JSON event per line.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
@@ -216,6 +295,7 @@ impl Site {
     /// The first part that cannot be stopped; the next start sweeps it.
     pub fn stop(self) -> Result<()> {
         self.nodes().iter().try_for_each(|node| node.kill())?;
+        self.kwok.iter().try_for_each(Process::kill)?;
         self.control.stop()?;
         self.s3.kill()?;
         self.dynamodb.kill()?;

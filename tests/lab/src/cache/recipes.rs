@@ -13,6 +13,8 @@ use crate::layout::{create_dir, repository, write};
 use crate::process::{run, run_logged};
 
 const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
+/// Package and version of kwok.
+pub(super) const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok@v0.8.0";
 const DYNAMODB_LOCAL: &str = "3.3.1";
 const REQUIREMENTS: &str = include_str!("../../../requirements.txt");
 /// For machines without a Go of their own; any Go since 1.21 fetches what the
@@ -52,6 +54,16 @@ pub(super) fn all() -> Result<[Artefact; 4]> {
     ])
 }
 
+/// The one that no test needs.
+pub(super) fn kwok() -> Result<Artefact> {
+    Artefact::new(
+        "kwok",
+        "minutes on the first use of it",
+        &[KWOK],
+        |folder, log| go_install(folder, log, KWOK),
+    )
+}
+
 fn controlplane(folder: &Path, log: &Path) -> Result<()> {
     let module = repository().join("tests/lab/controlplane");
     for (package, program) in [(".", "controlplane"), ("./pause", "pause")] {
@@ -70,13 +82,17 @@ fn controlplane(folder: &Path, log: &Path) -> Result<()> {
 }
 
 fn helm(folder: &Path, log: &Path) -> Result<()> {
+    go_install(folder, log, HELM)
+}
+
+fn go_install(folder: &Path, log: &Path, package: &str) -> Result<()> {
     let mut command = go()?;
     // Not in a folder with a module of its own, which would be consulted.
     command.current_dir(folder).env("GOBIN", folder).args([
         "install",
         "-trimpath",
         "-ldflags=-s -w",
-        HELM,
+        package,
     ]);
     run_logged(&mut command, log)
 }
