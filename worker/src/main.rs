@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     start_log(&args);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        let message = loggable(std::thread::current().name(), panic.payload());
+        let message = loggable(etl_engine::handles_values(), panic.payload());
         tracing::error!(place, message, "A thread panicked.");
     }));
 

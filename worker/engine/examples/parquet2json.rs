@@ -38,7 +38,7 @@ impl ReadAt for FileSource {
     }
 }
 
-struct Stdout(io::StdoutLock<'static>);
+struct Stdout(io::Stdout);
 
 impl Sink for Stdout {
     fn write(&mut self, chunk: Bytes) -> Result<(), SinkError> {
@@ -79,7 +79,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let source = Arc::new(FileSource { file, size });
     let conversion = Conversion::open(source, &Options::default(), &budget)?;
     let needed = conversion.memory_needed().div_ceil(1 << 20);
-    let summary = conversion.convert(&mut Stdout(io::stdout().lock()))?;
+    let summary = conversion.convert(&mut Stdout(io::stdout()))?;
     eprintln!(
         "{} rows, {} bytes, planned with {needed} MiB of memory",
         summary.rows, summary.bytes

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use crate::error::{Error, Place};
-use crate::footer;
-use crate::guard::on_engine_thread;
+use crate::footer::{self, Footer};
+use crate::guard::{Depth, with_stack};
 use crate::memory::{self, Needs};
 use crate::options::{Budget, Options};
 use crate::pipeline::{Job, run};
@@ -38,6 +38,8 @@ pub struct Conversion {
     preparation: Preparation,
     options: Options,
     budget: Budget,
+    /// How deep the schema of the file is.
+    depth: Depth,
     /// The row groups to convert.
     row_groups: Range<usize>,
 }
@@ -140,9 +142,9 @@ impl Conversion {
 
     /// Reads and checks the footer, and does not ask what a conversion takes.
     fn look(source: Arc<dyn ReadAt>, options: &Options, budget: &Budget) -> Result<Self, Error> {
-        let metadata = footer::read(&*source, budget.memory_bytes)?;
+        let Footer { metadata, depth } = footer::read(&*source, budget.memory_bytes)?;
         let row_groups = 0..metadata.num_row_groups();
-        let (preparation, columns) = on_engine_thread(Place::file(), || {
+        let (preparation, columns) = with_stack(depth, Place::file(), || {
             let (preparation, selected) = Preparation::new(metadata, options)?;
             Ok((preparation, columns(Arc::unwrap_or_clone(selected))?))
         })?;
@@ -152,6 +154,7 @@ impl Conversion {
             preparation,
             options: options.clone(),
             budget: *budget,
+            depth,
             row_groups,
         })
     }
@@ -239,8 +242,9 @@ impl Conversion {
         )
     }
 
-    /// Converts every row and gives the output to the sinks, in order, from
-    /// this thread.
+    /// Converts every row and gives the output to the sinks, in order. This
+    /// thread takes part in the work. Others are started if the budget has more
+    /// than one and there is enough to do for them.
     ///
     /// # Guarantees
     /// The bytes depend on the input, the options and
@@ -263,6 +267,7 @@ impl Conversion {
             row_groups: self.row_groups.clone(),
             rows_before: self.rows_of(0..self.row_groups.start),
             beside_bytes: self.beside_bytes(),
+            depth: self.depth,
         };
         let totals = run(&job, outputs.rows, rejected)?;
         let (read, claimed) = (totals.rows_read, self.rows());

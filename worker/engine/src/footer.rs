@@ -12,8 +12,8 @@ use parquet::file::metadata::{
 };
 
 use crate::error::{Error, Place};
-use crate::guard::on_engine_thread;
-use crate::outline::{MAX_SCHEMA_DEPTH, Problem, decoded_bytes};
+use crate::guard::{Depth, with_stack};
+use crate::outline::{MAX_SCHEMA_DEPTH, Outline, Problem, outline};
 use crate::schema::{reason, with_checked_text};
 use crate::source::{ReadAt, read_exact};
 
@@ -27,19 +27,32 @@ const FIRST_READ_BYTES: u64 = 64 << 10;
 /// Decoded metadata takes up to this many times the footer's bytes.
 const DECODED_FACTOR: u64 = 16;
 
+/// A footer, checked.
+pub(crate) struct Footer {
+    pub(crate) metadata: Arc<ParquetMetaData>,
+    /// How deep the schema is.
+    pub(crate) depth: Depth,
+}
+
 /// Reads and checks the footer of `source`.
-pub(crate) fn read(source: &dyn ReadAt, memory_bytes: u64) -> Result<Arc<ParquetMetaData>, Error> {
+pub(crate) fn read(source: &dyn ReadAt, memory_bytes: u64) -> Result<Footer, Error> {
     let (footer, start) = fetch(source, memory_bytes)?;
-    let needed = decoded_bytes(&footer).map_err(|problem| locate(problem, start))?;
-    within_memory(start, needed, memory_bytes)?;
-    let metadata = on_engine_thread(Place::offset(start), || {
+    let Outline {
+        decoded_bytes,
+        depth,
+    } = outline(&footer).map_err(|problem| locate(problem, start))?;
+    within_memory(start, decoded_bytes, memory_bytes)?;
+    let metadata = with_stack(depth, Place::offset(start), || {
         decode(&footer).map_err(|error| {
             let problem = format!("the footer cannot be decoded: {}", reason(&error));
             Error::bad_input(Place::offset(start), problem)
         })
     })?;
     validate(&metadata, start)?;
-    Ok(Arc::new(metadata))
+    Ok(Footer {
+        metadata: Arc::new(metadata),
+        depth,
+    })
 }
 
 /// The footer's bytes and their offset in the file.

@@ -2,7 +2,7 @@
 //!
 //! [`Conversion::open`] reads and checks the footer of a [`ReadAt`];
 //! [`Conversion::convert`] feeds a [`Sink`] with JSON Lines or one JSON array.
-//! Both block; the engine starts and ends its own threads within a call.
+//! Both block; where the engine starts threads, they end within the call.
 //!
 //! The engine knows no network, no file system and no clock. It holds no more
 //! memory than its [`Budget`], refuses beforehand what does not fit, and writes
@@ -38,6 +38,7 @@ mod validate;
 pub use convert::{Conversion, Outputs, RowGroupSize, Summary};
 pub use encode::BatchEncoder;
 pub use error::{Error, ErrorKind, Place, ReadError, SinkError};
+pub use guard::handles_values;
 pub use options::{
     Binary, Budget, Compression, Decimals, Encoder, Format, Int64, JsonOptions, LocalTimestamps,
     NonFinite, Nulls, Options, Timestamps,

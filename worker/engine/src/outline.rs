@@ -4,6 +4,7 @@
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::schema::types::Type;
 
+use crate::guard::Depth;
 use crate::thrift::{Damaged, Kind, Reader};
 
 /// Schemas nest at most this deep; the decoders recurse over them.
@@ -30,20 +31,33 @@ impl From<Damaged> for Problem {
     }
 }
 
-/// Walks over the whole footer and returns how many bytes it may take when it
-/// is decoded. Small footers can claim a lot: a row group of one byte, or a
-/// thousand columns below one long name, which stands in the path of each.
-pub(crate) fn decoded_bytes(footer: &[u8]) -> Result<u64, Problem> {
+/// What decoding a footer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// Bytes that it may take in memory.
+    pub(crate) decoded_bytes: u64,
+    /// How deep its schema is.
+    pub(crate) depth: Depth,
+}
+
+/// Walks over the whole footer. Small ones can claim a lot: a row group of one
+/// byte, or a thousand columns below one long name, which stands in the path of
+/// each.
+pub(crate) fn outline(footer: &[u8]) -> Result<Outline, Problem> {
     const SCHEMA: i64 = 2;
     const ROW_GROUPS: i64 = 4;
     const ENCRYPTION_ALGORITHM: i64 = 8;
 
     let mut reader = Reader::new(footer);
     let mut last = 0;
-    let mut bytes = 0_u64;
+    let (mut bytes, mut depth) = (0_u64, 0);
     while let Some((id, kind)) = reader.field(&mut last)? {
         let more = match (id, kind) {
-            (SCHEMA, Kind::List) => schema(&mut reader)?,
+            (SCHEMA, Kind::List) => {
+                let (bytes, levels) = schema(&mut reader)?;
+                depth = levels.max(depth);
+                bytes
+            }
             (ROW_GROUPS, Kind::List) => row_groups(&mut reader)?,
             (ENCRYPTION_ALGORITHM, _) => return Err(Problem::Encrypted),
             _ => {
@@ -53,7 +67,11 @@ pub(crate) fn decoded_bytes(footer: &[u8]) -> Result<u64, Problem> {
         };
         bytes = bytes.saturating_add(more);
     }
-    Ok(bytes.saturating_add(reader.skipped_items().saturating_mul(ITEM_BYTES)))
+    let skipped = reader.skipped_items().saturating_mul(ITEM_BYTES);
+    Ok(Outline {
+        decoded_bytes: bytes.saturating_add(skipped),
+        depth: Depth(depth),
+    })
 }
 
 /// A group of the schema whose children follow.
@@ -64,11 +82,12 @@ struct Group {
 }
 
 /// The schema is a list in depth-first order; groups say how many children
-/// follow.
-fn schema(reader: &mut Reader<'_>) -> Result<u64, Problem> {
+/// follow. Returns its bytes and how many levels it has.
+fn schema(reader: &mut Reader<'_>) -> Result<(u64, usize), Problem> {
     let size = structs(reader)?;
     let mut bytes = size as u64 * size_of::<Type>() as u64;
     let mut open: Vec<Group> = Vec::new();
+    let mut levels = 0;
     for index in 0..size {
         let element = Element::read(reader)?;
         let above = match open.last_mut() {
@@ -97,6 +116,7 @@ fn schema(reader: &mut Reader<'_>) -> Result<u64, Problem> {
             children_left,
             path_bytes,
         });
+        levels = open.len().max(levels);
         while open.last().is_some_and(|group| group.children_left == 0) {
             open.pop();
         }
@@ -105,7 +125,7 @@ fn schema(reader: &mut Reader<'_>) -> Result<u64, Problem> {
         }
     }
     if open.is_empty() {
-        Ok(bytes)
+        Ok((bytes, levels))
     } else {
         Err(Problem::Damaged(
             "a schema with fewer columns than it claims",
@@ -185,6 +205,10 @@ mod tests {
         bytes
     }
 
+    fn decoded_bytes(footer: &[u8]) -> Result<u64, Problem> {
+        outline(footer).map(|outline| outline.decoded_bytes)
+    }
+
     fn path(names: &[&str]) -> u64 {
         names
             .iter()
@@ -203,6 +227,14 @@ mod tests {
             decoded_bytes(&footer(&elements)),
             Ok(types + 2 * columns + groups)
         );
+    }
+
+    #[test]
+    fn the_depth_is_that_of_the_deepest_column() {
+        let deep = [("root", 2), ("group", 1), ("a", 0), ("b", 0)];
+        for (elements, depth) in [(&deep[..], 3), (&[("root", 1), ("a", 0)], 2), (&[], 0)] {
+            assert_eq!(outline(&footer(elements)).unwrap().depth, Depth(depth));
+        }
     }
 
     #[test]

@@ -6,11 +6,10 @@ use crate::error::SinkError;
 
 /// Takes the output, in order.
 ///
-/// Called only from the thread that called
-/// [`Conversion::convert`](crate::Conversion::convert). Blocking is the
-/// back-pressure: while `write` waits, the engine holds a bounded number of
-/// chunks and stops reading ahead.
-pub trait Sink {
+/// Called by one thread of the engine at a time, and not always by the same.
+/// Blocking is the back-pressure: while `write` waits, the engine holds a bounded
+/// number of chunks and stops reading ahead.
+pub trait Sink: Send {
     /// Takes the next chunk, never empty, usually around 256 KiB; one row is
     /// never split over two uncompressed chunks.
     ///

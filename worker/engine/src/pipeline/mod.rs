@@ -1,20 +1,33 @@
-//! The threads of one conversion. All of them are alike and take what the
-//! [`schedule`] gives them; the caller's own thread only hands the output to the
-//! sink, so that a slow sink holds up nothing but what waits for it.
+//! The work of one conversion. The threads that do it, of which the caller's is
+//! one, are all alike and take what the [`schedule`] gives them. The output is
+//! handed to the sinks by whoever has just put it in its place, while it is in
+//! that processor's cache: nobody has to be woken for it, and a slow sink holds
+//! up nothing but what waits for it.
 
+mod delivery;
+mod flights;
+mod outbox;
 mod outlet;
 mod plan;
+mod reading;
 mod schedule;
+mod task;
 mod threads;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use self::outlet::{Outbox, Outlet};
+use parquet::file::metadata::RowGroupMetaData;
+
+use self::delivery::Delivery;
+use self::flights::Flights;
+use self::outbox::Outbox;
+use self::outlet::Outlet;
 use self::plan::Plan;
 use self::schedule::Schedule;
 use self::threads::Threads;
 use crate::error::Error;
+use crate::guard::Depth;
 use crate::memory;
 use crate::options::{Budget, Options};
 use crate::prepare::Preparation;
@@ -22,6 +35,10 @@ use crate::schema::Columns;
 use crate::sink::Sink;
 use crate::source::ReadAt;
 use crate::validate::Tally;
+
+/// Work that takes about as long as starting threads for it is worth, by
+/// [`plan::cost`]: some milliseconds.
+const LITTLE_COST: u64 = 1 << 20;
 
 /// What a conversion works on.
 pub(crate) struct Job<'a> {
@@ -36,6 +53,8 @@ pub(crate) struct Job<'a> {
     pub(crate) rows_before: u64,
     /// Memory of the budget that is not for row groups.
     pub(crate) beside_bytes: u64,
+    /// How deep the schema of the file is.
+    pub(crate) depth: Depth,
 }
 
 /// What came out.
@@ -48,12 +67,12 @@ pub(crate) struct Totals {
 }
 
 /// Runs the whole conversion.
-pub(crate) fn run(
+pub(crate) fn run<'s>(
     job: &Job<'_>,
-    sink: &mut dyn Sink,
-    rejected: Tally<'_>,
+    sink: &'s mut dyn Sink,
+    rejected: Tally<'s>,
 ) -> Result<Totals, Error> {
-    let threads = job.budget.threads.max(1);
+    let threads = threads(job);
     let plan = Plan::new(job.columns, job.row_groups.clone(), threads);
     let outlet = Outlet::new(
         Outbox::new(plan.batches, memory::reorder_bytes(threads)),
@@ -62,6 +81,20 @@ pub(crate) fn run(
         memory::frames(threads),
     );
     let room = job.budget.memory_bytes.saturating_sub(job.beside_bytes);
-    let schedule = Schedule::new(&plan, room, memory::batches(threads), outlet);
-    Threads::new(job, &plan, schedule).run(threads, sink, rejected)
+    let flights = Flights::new(&plan, room);
+    let delivery = Delivery::new(sink, rejected);
+    let schedule = Schedule::new(flights, memory::batches(threads), outlet, delivery);
+    Threads::new(job, &plan, schedule).run(threads)
+}
+
+/// Threads that are worth starting: where there is little to do, other files can
+/// be converted meanwhile.
+fn threads(job: &Job<'_>) -> usize {
+    let row_groups = &job.columns.main.metadata().row_groups()[job.row_groups.clone()];
+    let columns = row_groups.iter().flat_map(RowGroupMetaData::columns);
+    let cost = columns.map(plan::cost).fold(0, u64::saturating_add);
+    if cost <= LITTLE_COST {
+        return 1;
+    }
+    job.budget.threads.max(1)
 }

@@ -4,91 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, Bytes};
 
+use super::outbox::Outbox;
 use crate::batch::Encoded;
 use crate::compress::{Cutter, Frame};
-use crate::memory::IN_ORDER_BYTES;
 use crate::options::{Compression, Format};
 use crate::validate::Rejection;
-
-/// Encoded batches, handed out in their order.
-#[derive(Debug)]
-pub(super) struct Outbox {
-    /// The batch whose turn it is.
-    next: u64,
-    batches: u64,
-    entries: BTreeMap<u64, Entry>,
-    /// Of all entries.
-    bytes: usize,
-    /// How many bytes may wait for the batch whose turn it is.
-    reorder_bytes: usize,
-    /// Rows read of the batches that have been handed out.
-    rows: u64,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    pieces: VecDeque<Encoded>,
-    bytes: usize,
-    /// How many rows became these pieces, once they are all there.
-    rows: Option<u64>,
-}
-
-impl Outbox {
-    pub(super) fn new(batches: u64, reorder_bytes: usize) -> Self {
-        Self {
-            next: 0,
-            batches,
-            entries: BTreeMap::new(),
-            bytes: 0,
-            reorder_bytes,
-            rows: 0,
-        }
-    }
-
-    /// Whether more output of `batch` may be put in. There is always room for
-    /// the batch whose turn it is once its last output has been taken.
-    pub(super) fn has_room(&self, batch: u64) -> bool {
-        let own = self.entries.get(&batch).map_or(0, |entry| entry.bytes);
-        self.bytes < self.reorder_bytes || (batch == self.next && own < IN_ORDER_BYTES)
-    }
-
-    pub(super) fn push(&mut self, batch: u64, piece: Encoded) {
-        let entry = self.entries.entry(batch).or_default();
-        entry.bytes += bytes_of(&piece);
-        self.bytes += bytes_of(&piece);
-        entry.pieces.push_back(piece);
-    }
-
-    /// No more output of `batch` will come.
-    pub(super) fn finish(&mut self, batch: u64, rows: u64) {
-        self.entries.entry(batch).or_default().rows = Some(rows);
-    }
-
-    fn pop(&mut self) -> Option<Encoded> {
-        loop {
-            let entry = self.entries.get_mut(&self.next)?;
-            if let Some(piece) = entry.pieces.pop_front() {
-                entry.bytes -= bytes_of(&piece);
-                self.bytes -= bytes_of(&piece);
-                return Some(piece);
-            }
-            self.rows += entry.rows?;
-            self.entries.remove(&self.next);
-            self.next += 1;
-        }
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.next == self.batches
-    }
-}
-
-fn bytes_of(piece: &Encoded) -> usize {
-    match piece {
-        Encoded::Chunk(bytes) | Encoded::Quarantine(bytes) => bytes.len(),
-        Encoded::Rejected(_) => 0,
-    }
-}
 
 /// What leaves next.
 #[derive(Debug)]
@@ -141,11 +61,23 @@ impl Outlet {
 
     /// Rows read of what has left.
     pub(super) fn rows(&self) -> u64 {
-        self.outbox.rows
+        self.outbox.rows()
     }
 
     pub(super) fn json_bytes(&self) -> u64 {
         self.json_bytes
+    }
+
+    /// Whether all has left.
+    pub(super) fn is_at_end(&self) -> bool {
+        let frames = self.frames.as_ref();
+        self.stage == Stage::End && frames.is_none_or(Frames::are_at_end)
+    }
+
+    /// Whether [`next`](Self::next) may come further than when it was asked last.
+    pub(super) fn is_ready(&self) -> bool {
+        let frames = self.frames.as_ref();
+        self.outbox.is_ready() || frames.is_some_and(Frames::is_ready)
     }
 
     /// What leaves next, if it is there.
@@ -259,13 +191,21 @@ impl Frames {
         }
     }
 
+    fn is_ready(&self) -> bool {
+        self.compressed.contains_key(&self.next)
+    }
+
+    fn are_at_end(&self) -> bool {
+        self.finished && self.next == self.cut
+    }
+
     fn next(&mut self, stream: &mut Outlet) -> Output {
         self.cut_more(stream);
         if let Some(frame) = self.compressed.remove(&self.next) {
             self.next += 1;
             return Output::Chunk(frame);
         }
-        if self.finished && self.next == self.cut {
+        if self.are_at_end() {
             return Output::End;
         }
         Output::NotYet
@@ -342,19 +282,6 @@ mod tests {
             drain(&mut outlet(Format::JsonLines, 0)),
             (String::new(), true)
         );
-    }
-
-    #[test]
-    fn the_batch_whose_turn_it_is_always_finds_room() {
-        let mut outbox = Outbox::new(3, 100);
-        assert!(outbox.has_room(0) && outbox.has_room(2));
-        outbox.push(2, Encoded::Quarantine(vec![0; 100].into()));
-        assert!(!outbox.has_room(1) && !outbox.has_room(2));
-        assert!(outbox.has_room(0));
-        outbox.push(0, Encoded::Chunk(vec![0; IN_ORDER_BYTES].into()));
-        assert!(!outbox.has_room(0), "until it has been taken");
-        assert!(outbox.pop().is_some());
-        assert!(outbox.has_room(0));
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn selections(columns: &Columns, groups: &[Group], threads: usize) -> Vec<Select
 }
 
 /// How much work a column chunk is, in bytes.
-fn cost(column: &ColumnChunkMetaData) -> u64 {
+pub(super) fn cost(column: &ColumnChunkMetaData) -> u64 {
     const VALUE_BYTES: u64 = 4;
 
     let values = u64::try_from(column.num_values()).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The threads that do the work, and the one that takes the output.
+//! The threads that do the work.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::scope;
@@ -7,19 +7,17 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::ArrowError;
 
 use super::outlet::Output;
-use super::plan::{Group, Plan};
-use super::schedule::{At, Decode, Decoded, Open, Schedule, Task};
+use super::plan::Plan;
+use super::reading::Reading;
+use super::schedule::Schedule;
+use super::task::{At, Decode, Decoded, Open, Task};
 use super::{Job, Totals};
 use crate::batch::{Batch, Encoded, Encoding};
 use crate::compress::{Compressor, Frame};
 use crate::error::{Error, Place};
-use crate::guard::{guarded, join, spawn};
+use crate::guard::{PANICKED, contained, guarded, join, spawn};
 use crate::int96;
-use crate::read::{
-    Beginning, Buffers, Claims, Part, RowGroup, RowGroupBytes, Windows, arrow_error, ranges,
-};
-use crate::sink::Sink;
-use crate::validate::Tally;
+use crate::read::{RowGroup, arrow_error};
 
 /// Why encoding ends early.
 enum Stop {
@@ -43,98 +41,75 @@ impl From<ArrowError> for Stop {
 }
 
 /// What the threads of a conversion share.
-pub(super) struct Threads<'a> {
+pub(super) struct Threads<'a, 's> {
     job: &'a Job<'a>,
     plan: &'a Plan,
     encoding: Encoding<'a>,
-    buffers: Buffers,
+    reading: Reading<'a>,
     /// Compressors that are not in use.
     compressors: Mutex<Vec<Compressor>>,
-    schedule: Mutex<Schedule<'a>>,
+    schedule: Mutex<Schedule<'a, 's>>,
     /// Something has changed in the schedule.
     changed: Condvar,
 }
 
-impl<'a> Threads<'a> {
-    pub(super) fn new(job: &'a Job<'a>, plan: &'a Plan, schedule: Schedule<'a>) -> Self {
+type Guard<'t, 'a, 's> = MutexGuard<'t, Schedule<'a, 's>>;
+
+impl<'a, 's> Threads<'a, 's> {
+    pub(super) fn new(job: &'a Job<'a>, plan: &'a Plan, schedule: Schedule<'a, 's>) -> Self {
         Self {
             job,
             plan,
             encoding: Encoding::new(job.preparation, job.rows_before, job.options),
-            buffers: Buffers::default(),
+            reading: Reading::new(job, plan),
             compressors: Mutex::default(),
             schedule: Mutex::new(schedule),
             changed: Condvar::new(),
         }
     }
 
-    /// Works with `threads` threads and feeds `sink` from this one.
-    pub(super) fn run(
-        &self,
-        threads: usize,
-        sink: &mut dyn Sink,
-        rejected: Tally<'_>,
-    ) -> Result<Totals, Error> {
+    /// Works with `threads` threads, of which this is one if its stack will do.
+    pub(super) fn run(self, threads: usize) -> Result<Totals, Error> {
+        let takes_part = self.job.depth.is_shallow();
         scope(|scope| {
-            // However this ends, nobody shall wait for more to do.
-            let _close = Close(self);
-            let workers = (0..threads)
-                .map(|_| spawn(scope, "etl-engine", || self.work()))
-                .collect::<Result<Vec<_>, _>>()?;
-            let totals = self.deliver(sink, rejected);
-            drop(Close(self));
-            for worker in workers {
-                join(worker)?;
-            }
-            totals
-        })
-    }
-
-    /// Gives the output to the sinks until there is no more.
-    fn deliver(&self, sink: &mut dyn Sink, mut rejected: Tally<'_>) -> Result<Totals, Error> {
-        let mut bytes = 0;
-        loop {
-            match self.next_output()? {
-                Output::Chunk(chunk) => {
-                    bytes += chunk.len() as u64;
-                    sink.write(chunk)?;
+            let mut outcome = Ok(());
+            let mut workers = Vec::new();
+            for _ in usize::from(takes_part)..threads {
+                match spawn(scope, "etl-engine", || self.work()) {
+                    Ok(worker) => workers.push(worker),
+                    Err(error) => {
+                        self.close();
+                        outcome = Err(error);
+                    }
                 }
-                Output::Rejected(rows) => rejected.count(&rows)?,
-                Output::Quarantine(lines) => rejected.write(lines)?,
-                Output::NotYet => {}
-                Output::End => break,
             }
-        }
-        let schedule = self.lock();
-        Ok(Totals {
-            rows_read: schedule.outlet.rows(),
-            rows_rejected: rejected.rows(),
-            json_bytes: schedule.outlet.json_bytes(),
-            bytes,
-        })
+            if takes_part {
+                let own = contained(PANICKED, || {
+                    self.work();
+                    Ok(())
+                });
+                outcome = outcome.and(own);
+            }
+            // All of them, or the scope would panic like one that is left.
+            workers.into_iter().map(join).fold(outcome, Result::and)
+        })?;
+        let schedule = self.schedule.into_inner();
+        schedule
+            .unwrap_or_else(PoisonError::into_inner)
+            .into_totals()
     }
 
-    /// Waits for what leaves next.
-    fn next_output(&self) -> Result<Output, Error> {
+    /// Lets all threads come to their end.
+    fn close(&self) {
         let mut schedule = self.lock();
-        loop {
-            let output = schedule.outlet.next();
-            // There is room for more now, and there may be frames to compress.
-            self.changed.notify_all();
-            if !matches!(output, Output::NotYet) {
-                return Ok(output);
-            }
-            if let Some(error) = schedule.settled_failure() {
-                return Err(error);
-            }
-            schedule = self.wait(schedule);
-        }
+        schedule.close();
+        self.tell(&schedule);
     }
 
     /// Does one piece of work after the other.
     fn work(&self) {
-        let _close = CloseOnPanic(self);
-        let mut schedule = self.lock();
+        let _close = CloseUnlessDone(self);
+        let mut schedule = self.hand_out(self.lock());
         while !schedule.is_closed() {
             match schedule.take(None) {
                 Some(task) => {
@@ -142,7 +117,10 @@ impl<'a> Threads<'a> {
                     self.perform(task);
                     schedule = self.lock();
                 }
-                None => schedule = self.wait(schedule),
+                None => {
+                    schedule.settle();
+                    schedule = self.wait(schedule);
+                }
             }
         }
     }
@@ -150,9 +128,12 @@ impl<'a> Threads<'a> {
     fn perform(&self, task: Task<'a>) {
         // Not only in `work`: what is done within another task may panic, and
         // that task lives on behind its wall.
-        let _close = CloseOnPanic(self);
+        let _close = CloseUnlessDone(self);
         let (at, done) = match task {
-            Task::Announce(group) => (At::START, self.announce(group)),
+            Task::Announce(group) => {
+                self.reading.announce(group);
+                (At::START, Ok(()))
+            }
             Task::Read(open) => (At::reading(&self.plan.groups[open.group]), self.read(open)),
             Task::Open(group, row_group) => {
                 let at = At::reading(&self.plan.groups[group]);
@@ -167,85 +148,47 @@ impl<'a> Threads<'a> {
             schedule.fail(at, error);
         }
         schedule.release();
-        self.changed.notify_all();
+        self.tell(&schedule);
+        drop(self.hand_out(schedule));
     }
 
-    fn announce(&self, group: usize) -> Result<(), Error> {
-        let index = self.plan.groups[group].index;
-        let row_group = self.job.columns.main.metadata().row_group(index);
-        self.job.source.will_read(&ranges(row_group));
-        Ok(())
+    /// Gives the sinks what is ready, unless another thread is at it.
+    fn hand_out<'t>(&'t self, mut schedule: Guard<'t, 'a, 's>) -> Guard<'t, 'a, 's> {
+        while !schedule.is_closed()
+            && let Some(mut delivery) = schedule.delivery.take()
+        {
+            let output = schedule.outlet.next();
+            if matches!(output, Output::NotYet | Output::End) {
+                schedule.delivery = Some(delivery);
+                if matches!(output, Output::End) {
+                    schedule.close();
+                }
+                // There may be frames to compress, and batches that have left.
+                self.tell(&schedule);
+                break;
+            }
+            drop(schedule);
+            let given = delivery.give(output);
+            schedule = self.lock();
+            schedule.delivery = Some(delivery);
+            if let Err(error) = given {
+                schedule.fail(At::START, error);
+                schedule.close();
+            }
+            // There is room for more now.
+            self.tell(&schedule);
+        }
+        schedule
     }
 
     fn read(&self, open: Open) -> Result<(), Error> {
-        let group = &self.plan.groups[open.group];
-        let mut least = None;
-        if open.whole {
-            let row_group = self.job.columns.main.metadata().row_group(group.index);
-            let bytes = RowGroupBytes::fetch(&**self.job.source, row_group)?;
-            let buffers = self.buffers.clone();
-            let whole = RowGroup::whole(self.job.columns, group.index, bytes, buffers);
-            let needed = group
-                .needs
-                .fetched_bytes
-                .saturating_add(whole.check_pages()?);
-            if needed <= self.room() {
-                self.lock().put_read(open.group, Arc::new(whole), needed);
-                return Ok(());
-            }
-            least = Some(self.job.beside_bytes.saturating_add(needed));
-        }
-        let windows = self.windows(open, least);
-        self.lock()
-            .put_read(open.group, Arc::new(windows), self.room());
+        let (row_group, needed) = self.reading.read(open)?;
+        self.lock().put_read(open.group, row_group, needed);
         Ok(())
     }
 
-    /// `least` is what the row group would take as a whole, if that is known.
-    fn windows(&self, open: Open, least: Option<u64>) -> RowGroup<'a> {
-        let columns = self.job.columns;
-        let beginning = |group: &Group| {
-            let row_group = columns.main.metadata().row_group(group.index);
-            let claims = self.claims(group, None);
-            Beginning::new(row_group, claims.window_bytes())
-        };
-        let group = &self.plan.groups[open.group];
-        let first = beginning(group);
-        if !open.announced {
-            self.job.source.will_read(&first.ranges());
-        }
-        let next = self.plan.groups.get(open.group + 1);
-        let windows = Windows {
-            source: Arc::clone(self.job.source),
-            claims: self.claims(group, least),
-            first,
-            next: next
-                .filter(|next| !next.needs.is_whole(self.room()))
-                .map(beginning),
-        };
-        RowGroup::in_windows(columns, group.index, windows, self.buffers.clone())
-    }
-
-    fn claims(&self, group: &Group, least: Option<u64>) -> Arc<Claims> {
-        let budget = self.job.budget.memory_bytes;
-        let likely = group.needs.likely_bytes;
-        let readers = self.plan.selections.len() as u64;
-        let claims = Claims::new(self.job.beside_bytes, likely, budget, least, readers);
-        Arc::new(claims)
-    }
-
-    /// Memory for row groups.
-    fn room(&self) -> u64 {
-        self.job
-            .budget
-            .memory_bytes
-            .saturating_sub(self.job.beside_bytes)
-    }
-
     fn open(&self, group: usize, row_group: &Arc<RowGroup<'a>>) -> Result<(), Error> {
-        let selections = self.plan.selections.iter();
-        let parts = selections.map(|selection| Part::open(row_group, selection));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let parts = self.reading.open(row_group)?;
         self.lock().put_open(group, parts);
         Ok(())
     }
@@ -305,9 +248,9 @@ impl<'a> Threads<'a> {
         }
     }
 
-    /// Puts output in its place. While there is no room, this thread helps with
-    /// what comes before: otherwise all threads could end up waiting for a batch
-    /// that none of them does.
+    /// Puts output in its place, and hands it out if it is next. While there is
+    /// no room, this thread helps with what comes before: otherwise all threads
+    /// could end up waiting for a batch that none of them does.
     fn emit(&self, batch: u64, piece: Encoded) -> Result<(), Stop> {
         let mut schedule = self.lock();
         loop {
@@ -316,7 +259,9 @@ impl<'a> Threads<'a> {
             }
             if schedule.outlet.outbox.has_room(batch) {
                 schedule.outlet.outbox.push(batch, piece);
-                self.changed.notify_all();
+                if schedule.outlet.is_ready() {
+                    drop(self.hand_out(schedule));
+                }
                 return Ok(());
             }
             match schedule.take(Some(batch)) {
@@ -351,40 +296,42 @@ impl<'a> Threads<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Schedule<'a>> {
+    fn lock(&self) -> Guard<'_, 'a, 's> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'s>(&self, schedule: MutexGuard<'s, Schedule<'a>>) -> MutexGuard<'s, Schedule<'a>> {
-        self.changed
-            .wait(schedule)
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Wakes the threads that wait for a change, if there are any.
+    fn tell(&self, schedule: &Schedule<'_, '_>) {
+        if schedule.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for a change, unless all is over.
+    fn wait<'t>(&'t self, mut schedule: Guard<'t, 'a, 's>) -> Guard<'t, 'a, 's> {
+        if schedule.is_closed() {
+            self.tell(&schedule);
+            return schedule;
+        }
+        schedule.waiting += 1;
+        let waited = self.changed.wait(schedule);
+        let mut schedule = waited.unwrap_or_else(PoisonError::into_inner);
+        schedule.waiting -= 1;
+        schedule
     }
 }
 
-/// Ends all threads when it is dropped.
-struct Close<'t, 'a>(&'t Threads<'a>);
+/// Makes the end of one thread before its time, by a panic, the end of all: the
+/// others would wait for what it has in its hands.
+struct CloseUnlessDone<'t, 'a, 's>(&'t Threads<'a, 's>);
 
-impl Drop for Close<'_, '_> {
-    fn drop(&mut self) {
-        self.0.lock().close();
-        self.0.changed.notify_all();
-    }
-}
-
-/// Makes the panic of one thread the end of all: the others would wait for what
-/// it has in its hands.
-struct CloseOnPanic<'t, 'a>(&'t Threads<'a>);
-
-impl Drop for CloseOnPanic<'_, '_> {
+impl Drop for CloseUnlessDone<'_, '_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let error = Error::Internal("a thread of the engine panicked".to_owned());
             let mut schedule = self.0.lock();
-            schedule.fail(At::START, error);
-            schedule.abandon();
-            drop(schedule);
-            self.0.changed.notify_all();
+            schedule.fail(At::START, Error::Internal(PANICKED.to_owned()));
+            schedule.close();
+            self.0.tell(&schedule);
         }
     }
 }
