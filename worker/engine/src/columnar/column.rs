@@ -18,11 +18,15 @@ use crate::options::{JsonOptions, Nulls};
 
 /// Values that have a text of at most a [`Slot`].
 pub(super) trait Kernel {
+    /// Whether null rows may be written as well, whatever values they hold.
+    const ANY_VALUE: bool = false;
+
     /// Writes the text of the value of `row` and returns its length; to be
-    /// marked `#[inline(always)]`. Never asked for a null row.
+    /// marked `#[inline(always)]`. Not asked for a null row unless any value is
+    /// fine.
     fn write(&self, row: usize, slot: &mut Slot) -> usize;
 
-    /// Writes the values of `rows`, none of which is null, into the first cells;
+    /// Writes the values of `rows` into the first cells, with the same promise;
     /// for kernels that have a faster way for many values at once.
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
         for (index, row) in rows.enumerate() {
@@ -62,8 +66,12 @@ impl<K: Kernel> Fill for K {
     }
 
     fn fill_valid(&self, rows: Range<usize>, nulls: &NullBuffer, null: Null, cells: &mut Cells) {
+        if K::ANY_VALUE {
+            Kernel::fill(self, rows.clone(), cells);
+        }
         for (index, row) in rows.clone().enumerate() {
             let length = match (nulls.is_valid(row), null) {
+                (true, _) if K::ANY_VALUE => continue,
                 (true, _) => self.write(row, cells.slot(index)),
                 (false, Null::Written) => put_null(cells.slot(index)),
                 (false, Null::Omitted) => 0,

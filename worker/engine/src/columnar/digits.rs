@@ -92,6 +92,32 @@ pub(super) fn four_digits(value: u32) -> u32 {
     tens | (twos - 10 * tens) << 8
 }
 
+/// The eight decimal digits of each value, below 10^8.
+#[inline(always)]
+pub(super) fn eight_digits_of_block(values: &[u32; BLOCK]) -> [u64; BLOCK] {
+    // One loop for each width of numbers: a vector then is full of them.
+    let mut halves = [[0; BLOCK]; 2];
+    for (index, &value) in values.iter().enumerate() {
+        halves[0][index] = four_digits(value / 10_000);
+        halves[1][index] = four_digits(value % 10_000);
+    }
+    let mut digits = [0; BLOCK];
+    for (index, digits) in digits.iter_mut().enumerate() {
+        *digits = u64::from(halves[0][index]) | u64::from(halves[1][index]) << 32;
+    }
+    digits
+}
+
+/// How many digits each value, below 10^8, has.
+#[inline(always)]
+pub(super) fn lengths_of_block(values: &[u32; BLOCK]) -> [u32; BLOCK] {
+    let mut lengths = [0; BLOCK];
+    for (length, &value) in lengths.iter_mut().zip(values) {
+        *length = length_of_many(value);
+    }
+    lengths
+}
+
 /// How many digits one of many values below 10^8 has.
 #[inline(always)]
 pub(super) fn length_of_many(value: u32) -> u32 {
@@ -104,12 +130,58 @@ pub(super) fn length_of_many(value: u32) -> u32 {
         + u32::from(value >= 10_000_000)
 }
 
-/// The last `length` digits of one of many values below 10^8, as a
-/// little-endian word.
+/// The last `length` of eight digits, at least one, as a little-endian word of
+/// text.
 #[inline(always)]
-pub(super) fn text_of_many(value: u32, length: u32) -> u64 {
-    (eight_digits_of_many(value) + ASCII_ZEROS).wrapping_shr(64 - 8 * length)
+pub(super) fn text_of_many(digits: u64, length: u32) -> u64 {
+    (digits + ASCII_ZEROS) >> (64 - 8 * u64::from(length))
 }
+
+/// One of many values in units of `DIVISOR`, less than 2^31 of them, and the
+/// rest, which is not negative.
+///
+/// The quotient is found as a float, which vectors can divide, unlike 64-bit
+/// integers. It is rounded to the nearest integer, so it may be one too large.
+#[inline(always)]
+pub(super) fn divide_of_many<const DIVISOR: i64>(value: i64) -> (i32, i64) {
+    // As FLOATS_ARE_INTEGERS, for negative ones as well.
+    const ROUND: f64 = 1.5 * FLOATS_ARE_INTEGERS;
+
+    let quotient = (value as f64 * (1.0 / DIVISOR as f64) + ROUND).to_bits() as i32;
+    let rest = value.wrapping_sub(i64::from(quotient).wrapping_mul(DIVISOR));
+    let too_large = rest >> 63;
+    (
+        quotient.wrapping_add(too_large as i32),
+        rest + (too_large & DIVISOR),
+    )
+}
+
+/// One of many values below 2^57 in units of 10^8, and the rest.
+#[inline(always)]
+pub(super) fn split_of_many(value: u64) -> (u32, u32) {
+    let (quotient, rest) = divide_of_many::<100_000_000>(value.cast_signed());
+    (quotient.cast_unsigned(), rest as u32)
+}
+
+/// One of many values in units of 10^16, and the rest; as [`divide_of_many`].
+#[inline(always)]
+fn split_high_of_many(value: u64) -> (u32, u64) {
+    const SIXTEEN_DIGITS: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
+
+    let quotient = (value as f64 * 1e-16 + FLOATS_ARE_INTEGERS).to_bits() & 0xffff;
+    let rest = value
+        .wrapping_sub(quotient.wrapping_mul(SIXTEEN_DIGITS))
+        .cast_signed();
+    let too_large = rest >> 63;
+    (
+        (quotient as u32).wrapping_add(too_large as u32),
+        (rest + (too_large & SIXTEEN_DIGITS.cast_signed())).cast_unsigned(),
+    )
+}
+
+/// Floats from here to twice as much are the integers: adding this to a smaller
+/// one rounds it and leaves the integer in the low bits.
+pub(super) const FLOATS_ARE_INTEGERS: f64 = (1_u64 << 52) as f64;
 
 /// An integer of any of the types there are.
 pub(super) trait Integer: Copy {
@@ -148,6 +220,8 @@ integers! {
 pub(super) struct Integers<'a, T>(pub(super) &'a [T]);
 
 impl<T: Integer> Kernel for Integers<'_, T> {
+    const ANY_VALUE: bool = true;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
         let value = self.0[row];
@@ -166,48 +240,81 @@ impl<T: Integer> Kernel for Integers<'_, T> {
             negative[index] = value.is_negative();
             most = most.max(magnitudes[index]);
         }
-        let negative = &negative[..values.len()];
         if most < EIGHT_DIGITS {
-            vectorised(Groups::<1>(magnitudes, negative, cells));
+            let mut texts = Group::default();
+            vectorised(SpellGroup(&magnitudes, &negative, &mut texts));
+            cells.fill_words(&texts.words, &texts.lengths);
         } else if most < EIGHT_DIGITS * EIGHT_DIGITS {
-            vectorised(Groups::<2>(magnitudes, negative, cells));
+            vectorised(Groups::<2>(&magnitudes, &negative, cells));
         } else {
-            vectorised(Groups::<3>(magnitudes, negative, cells));
+            vectorised(Groups::<3>(&magnitudes, &negative, cells));
+        }
+    }
+}
+
+/// Integers of at most eight digits, with their signs.
+#[derive(Default)]
+struct Group {
+    words: [[u64; BLOCK]; 2],
+    lengths: [u8; BLOCK],
+}
+
+struct SpellGroup<'a>(&'a [u64; BLOCK], &'a [bool; BLOCK], &'a mut Group);
+
+impl Work for SpellGroup<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(magnitudes, negative, texts) = self;
+        let values = magnitudes.map(|magnitude| magnitude as u32);
+        let (digits, lengths) = (eight_digits_of_block(&values), lengths_of_block(&values));
+        for index in 0..BLOCK {
+            let text = text_of_many(digits[index], lengths[index]);
+            let sign = u64::from(negative[index]);
+            texts.words[0][index] = (text << (8 * sign)) | (u64::from(b'-') * sign);
+            // Only behind a sign is there a ninth byte.
+            texts.words[1][index] = text >> 56;
+            texts.lengths[index] = lengths[index] as u8 + sign as u8;
         }
     }
 }
 
 /// Writes integers in as many groups of eight digits as the largest needs:
 /// first the digits of all of them, and then the texts.
-struct Groups<'a, const GROUPS: usize>([u64; BLOCK], &'a [bool], &'a mut Cells);
+struct Groups<'a, const GROUPS: usize>(&'a [u64; BLOCK], &'a [bool; BLOCK], &'a mut Cells);
 
 impl<const GROUPS: usize> Work for Groups<'_, GROUPS> {
     #[inline(always)]
     fn run(self) {
-        let Self(mut magnitudes, negative, cells) = self;
+        let Self(magnitudes, negative, cells) = self;
+        // The lowest first.
+        let mut groups = [[0; BLOCK]; GROUPS];
+        for (index, &magnitude) in magnitudes.iter().enumerate() {
+            let mut rest = magnitude;
+            if GROUPS == 3 {
+                (groups[2][index], rest) = split_high_of_many(magnitude);
+            }
+            (groups[1][index], groups[0][index]) = split_of_many(rest);
+        }
         let mut texts = [[0; BLOCK]; GROUPS];
         let mut lengths = [[0; BLOCK]; GROUPS];
+        let mut above = [false; BLOCK];
         for group in (0..GROUPS).rev() {
-            let is_last = group + 1 == GROUPS;
+            let digits = eight_digits_of_block(&groups[group]);
+            let own = lengths_of_block(&groups[group]);
             for index in 0..BLOCK {
-                let value = magnitudes[index];
-                let above = if group == 0 { 0 } else { value / EIGHT_DIGITS };
-                let digits = (value - above * EIGHT_DIGITS) as u32;
-                let length = match (above > 0, value == 0 && !is_last) {
-                    (true, _) => 8,
-                    (false, true) => 0,
-                    (false, false) => length_of_many(digits),
-                };
-                magnitudes[index] = above;
-                texts[group][index] = text_of_many(digits, length);
-                lengths[group][index] = length;
+                let is_there = groups[group][index] > 0 || group == 0;
+                let length = if above[index] { 8 } else { own[index] };
+                texts[group][index] = text_of_many(digits[index], length);
+                // What is above the first digit is left out, but not a zero.
+                lengths[group][index] = length * u32::from(is_there | above[index]);
+                above[index] |= is_there;
             }
         }
         for (index, &negative) in negative.iter().enumerate() {
             let slot = cells.slot(index);
             slot[0] = b'-';
             let mut end = usize::from(negative);
-            for group in 0..GROUPS {
+            for group in (0..GROUPS).rev() {
                 *part(slot, end) = texts[group][index].to_le_bytes();
                 end += lengths[group][index] as usize;
             }
@@ -220,6 +327,8 @@ impl<const GROUPS: usize> Work for Groups<'_, GROUPS> {
 pub(super) struct Quoted<K>(pub(super) K);
 
 impl<K: Kernel> Kernel for Quoted<K> {
+    const ANY_VALUE: bool = K::ANY_VALUE;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
         let length = self.0.write(row, slot);
@@ -263,6 +372,42 @@ pub(super) mod tests {
         }
     }
 
+    fn divides<const DIVISOR: i64>(value: i64) {
+        let quotient = value.div_euclid(DIVISOR);
+        if let Ok(quotient) = i32::try_from(quotient) {
+            let expected = (quotient, value.rem_euclid(DIVISOR));
+            assert_eq!(divide_of_many::<DIVISOR>(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn values_are_divided_exactly_although_by_floats() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let multiples = (0..100_000).flat_map(|_| {
+            let units = i64::from(random.i32(..));
+            [100_000_000, 86_400_000, 86_400_000_000, 1_000_000_000]
+                .into_iter()
+                .flat_map(move |unit| {
+                    [-1, 0, 1].map(|near| units.saturating_mul(unit).saturating_add(near))
+                })
+        });
+        let any: Vec<i64> = multiples.collect();
+        let shifted = (0..400_000).map(|round| random.i64(..) >> (round % 60));
+        for value in any.into_iter().chain(shifted) {
+            divides::<100_000_000>(value);
+            divides::<86_400_000>(value);
+            divides::<86_400_000_000>(value);
+            divides::<86_400_000_000_000>(value);
+            divides::<1_000_000>(value);
+            divides::<1_000_000_000>(value);
+        }
+        for value in interesting() {
+            const UNIT: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
+            let expected = ((value / UNIT) as u32, value % UNIT);
+            assert_eq!(split_high_of_many(value), expected);
+        }
+    }
+
     #[test]
     fn every_number_of_eight_digits_splits_exactly() {
         // All lanes see every value they can hold.
@@ -271,7 +416,7 @@ pub(super) mod tests {
             assert_eq!(text, *format!("{value:08}").as_bytes());
             assert_eq!(eight_digits_of_many(value), eight_digits(value));
             let length = length_of_many(value);
-            let text = &text_of_many(value, length).to_le_bytes()[..length as usize];
+            let text = &text_of_many(eight_digits(value), length).to_le_bytes()[..length as usize];
             assert_eq!(text, value.to_string().as_bytes());
         }
     }

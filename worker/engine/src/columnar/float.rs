@@ -6,17 +6,17 @@ use std::ops::Range;
 use arrow_array::Float16Array;
 
 use super::column::Kernel;
-use super::digits::{ASCII_ZEROS, four_digits, length_of_many, part, text_of_many, unsigned};
-use super::raw::{BLOCK, Cells, Slot, Work, vectorised};
+use super::digits::part;
+use super::raw::{Cells, Slot};
+use super::short::{ONE, ShortTexts, short_decimal, write_short};
+use super::shortest::{Format, Shortest};
 use crate::options::NonFinite;
 
-/// Digits behind the point that a short decimal may have, as a power of ten.
-const ONE: u64 = 10_000;
 /// Values of a column that are looked at to tell what it holds.
 const SAMPLES: usize = 64;
 
 /// What there is to know about a float beside its digits.
-pub(super) trait Float: zmij::Float + lexical_core::ToLexical + Copy {
+pub(super) trait Float: Format + zmij::Float + lexical_core::ToLexical {
     fn is_finite(self) -> bool;
     fn is_negative(self) -> bool;
     fn is_nan(self) -> bool;
@@ -30,9 +30,10 @@ pub(super) trait Float: zmij::Float + lexical_core::ToLexical + Copy {
     /// only a value whose other 0.7 n bits are zero can be such a half. The
     /// bound is taken a little lower, to be on the safe side.
     fn is_plain(self) -> bool;
-    /// The magnitude in units of 1 / [`ONE`], if that is the shortest decimal
-    /// that reads back as this value.
-    fn short_decimal(self) -> Option<u64>;
+    fn widened(self) -> f64;
+    /// Whether `units` of 1 / [`ONE`], an integer, is the shortest decimal that
+    /// reads back as `magnitude`, which is a value of this type below 10^10.
+    fn is_next_to(magnitude: f64, units: f64) -> bool;
 }
 
 impl Float for f64 {
@@ -59,18 +60,16 @@ impl Float for f64 {
         (1e-5..1e10).contains(&self.abs()) && 10 * zeros + 40 < 6 * behind_point
     }
 
+    #[inline(always)]
+    fn widened(self) -> f64 {
+        self
+    }
+
     /// Two decimals of at most 15 digits never read as the same f64, and below
     /// 10^10 there are at most 14: one that does is the shortest there is.
     #[inline(always)]
-    fn short_decimal(self) -> Option<u64> {
-        let magnitude = self.abs();
-        // NaN is not below either.
-        let is_small = magnitude < 1e10;
-        if !is_small {
-            return None;
-        }
-        let (scaled, quotient) = round_scaled(magnitude);
-        (quotient == magnitude).then_some(scaled)
+    fn is_next_to(magnitude: f64, units: f64) -> bool {
+        units / ONE as f64 == magnitude
     }
 }
 
@@ -98,33 +97,18 @@ impl Float for f32 {
         (1e-5..1e10).contains(&self.abs()) && 10 * zeros + 40 < 6 * behind_point
     }
 
+    #[inline(always)]
+    fn widened(self) -> f64 {
+        self.into()
+    }
+
     /// As for f64, with 6 digits: the quotient is below 100 then. It cannot be
     /// rounded onto the middle between two f32, from which it is either too far
     /// away for that, or exactly on it.
     #[inline(always)]
-    fn short_decimal(self) -> Option<u64> {
-        let magnitude = self.abs();
-        // NaN is not below either.
-        let is_small = magnitude < 99.0;
-        if !is_small {
-            return None;
-        }
-        let (scaled, quotient) = round_scaled(magnitude.into());
-        (quotient as f32 == magnitude).then_some(scaled)
+    fn is_next_to(magnitude: f64, units: f64) -> bool {
+        magnitude < 99.0 && f64::from((units / ONE as f64) as f32) == magnitude
     }
-}
-
-/// `magnitude`, below 10^10, in units of 1 / [`ONE`], rounded, and the float
-/// next to that many units.
-#[inline(always)]
-fn round_scaled(magnitude: f64) -> (u64, f64) {
-    /// Floats from here to twice as much are the integers, so that adding this
-    /// rounds to one and leaves it in the low bits.
-    const INTEGERS: f64 = (1_u64 << 52) as f64;
-
-    let shifted = magnitude * ONE as f64 + INTEGERS;
-    let quotient = (shifted - INTEGERS) / ONE as f64;
-    (shifted.to_bits() & ((1 << 52) - 1), quotient)
 }
 
 /// Columns of 32-bit and 64-bit floats.
@@ -142,7 +126,7 @@ impl<'a, F: Float> Floats<'a, F> {
         let (mut seen, mut short) = (0, 0);
         for value in samples {
             seen += 1;
-            short += usize::from(value.short_decimal().is_some());
+            short += usize::from(short_decimal(*value).is_some());
         }
         Self {
             values,
@@ -153,107 +137,47 @@ impl<'a, F: Float> Floats<'a, F> {
 }
 
 impl<F: Float> Kernel for Floats<'_, F> {
+    const ANY_VALUE: bool = true;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
-        write(self.values[row], self.try_short, self.non_finite, slot)
+        self.text(self.values[row], slot)
     }
 
-    /// The general way goes through buffers, which are read only once all are
-    /// written: reading back at once what was written in pieces would stall.
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
-        if self.try_short {
-            return self.fill_short(rows, cells);
-        }
-        let mut buffers: [zmij::Buffer; BLOCK] = std::array::from_fn(|_| zmij::Buffer::new());
-        let mut texts = [""; BLOCK];
         let values = &self.values[rows];
-        for ((&value, buffer), text) in values.iter().zip(&mut buffers).zip(&mut texts) {
-            if value.is_finite() && value.is_plain() {
-                *text = buffer.format_finite(value);
-            }
+        if self.try_short {
+            self.fill_short(values, cells);
+            return;
         }
-        for (index, (&value, text)) in values.iter().zip(texts).enumerate() {
+        let texts = Shortest::of(values);
+        for (index, &value) in values.iter().enumerate() {
             let slot = cells.slot(index);
-            let length = match text.as_bytes() {
-                [] => write(value, false, self.non_finite, slot),
-                text => copy_short(text, slot),
-            };
+            let length = texts
+                .put(index, value.is_negative(), slot)
+                .unwrap_or_else(|| self.text(value, slot));
             cells.set(index, length);
         }
     }
 }
 
 impl<F: Float> Floats<'_, F> {
-    /// For values that are mostly short decimals: first all of their digits at
-    /// once, in vectors, then the texts.
-    fn fill_short(&self, rows: Range<usize>, cells: &mut Cells) {
-        let values = &self.values[rows];
-        let mut texts = ShortTexts::default();
-        vectorised(Shorten(values, &mut texts));
-        for (index, value) in values.iter().enumerate() {
-            let slot = cells.slot(index);
-            let length = if texts.is_short[index] {
-                let sign = usize::from(value.is_negative());
-                slot[0] = b'-';
-                *part(slot, sign) = texts.wholes[index].to_le_bytes();
-                let point = sign + texts.digits[index] as usize;
-                *part(slot, point) = texts.fractions[index].to_le_bytes();
-                point + texts.digits_behind[index] as usize
-            } else {
-                write(*value, true, self.non_finite, slot)
-            };
-            cells.set(index, length);
+    /// For values that are mostly short decimals.
+    fn fill_short(&self, values: &[F], cells: &mut Cells) {
+        let texts = ShortTexts::of(values);
+        cells.fill_words(&texts.words, &texts.lengths);
+        for (index, &value) in values.iter().enumerate() {
+            if !texts.is_short[index] {
+                let length = self.text(value, cells.slot(index));
+                cells.set(index, length);
+            }
         }
     }
-}
 
-/// What is before and behind the points of short decimals.
-#[derive(Default)]
-struct ShortTexts {
-    is_short: [bool; BLOCK],
-    wholes: [u64; BLOCK],
-    digits: [u32; BLOCK],
-    fractions: [u64; BLOCK],
-    digits_behind: [u32; BLOCK],
-}
-
-struct Shorten<'a, F>(&'a [F], &'a mut ShortTexts);
-
-impl<F: Float> Work for Shorten<'_, F> {
     #[inline(always)]
-    fn run(self) {
-        let Self(values, texts) = self;
-        let mut scaled = [NOT_SHORT; BLOCK];
-        for (value, scaled) in values.iter().zip(&mut scaled) {
-            *scaled = value.short_decimal().unwrap_or(NOT_SHORT);
-        }
-        for index in 0..BLOCK {
-            let scaled = scaled[index];
-            texts.is_short[index] = scaled < ONE * (MOST_WHOLE + 1);
-            let whole = (scaled / ONE).min(MOST_WHOLE);
-            let digits = length_of_many(whole as u32);
-            texts.wholes[index] = text_of_many(whole as u32, digits);
-            texts.digits[index] = digits;
-            let fraction = (scaled - whole * ONE) as u32 % ONE as u32;
-            (texts.fractions[index], texts.digits_behind[index]) = fraction_text(fraction);
-        }
+    fn text(&self, value: F, slot: &mut Slot) -> usize {
+        write(value, self.try_short, self.non_finite, slot)
     }
-}
-
-/// Stands for a value that is no short decimal.
-const NOT_SHORT: u64 = u64::MAX;
-/// Up to here the digits before the point fit in a word.
-const MOST_WHOLE: u64 = 99_999_999;
-
-/// The point and the digits of `fraction`, in units of 1 / [`ONE`], without
-/// trailing zeros, as a little-endian word; and how many bytes that are.
-#[inline(always)]
-fn fraction_text(fraction: u32) -> (u64, u32) {
-    let digits = four_digits(fraction);
-    let behind =
-        1 + u32::from(digits > 0xff) + u32::from(digits > 0xffff) + u32::from(digits > 0x00ff_ffff);
-    let text = u64::from(digits + ASCII_ZEROS as u32) << 8 | u64::from(b'.');
-    (text, 1 + behind)
 }
 
 /// Columns of 16-bit floats.
@@ -269,7 +193,7 @@ impl Kernel for Halves<'_> {
 /// Writes `value`; `try_short` changes nothing but the speed.
 #[inline(always)]
 fn write<F: Float>(value: F, try_short: bool, non_finite: NonFinite, out: &mut Slot) -> usize {
-    if try_short && let Some(scaled) = value.short_decimal() {
+    if try_short && let Some(scaled) = short_decimal(value) {
         return write_short(value.is_negative(), scaled, out);
     }
     if !value.is_finite() {
@@ -281,16 +205,6 @@ fn write<F: Float>(value: F, try_short: bool, non_finite: NonFinite, out: &mut S
     }
     let mut buffer = zmij::Buffer::new();
     copy_short(buffer.format_finite(value).as_bytes(), out)
-}
-
-#[inline(always)]
-fn write_short(negative: bool, scaled: u64, out: &mut Slot) -> usize {
-    let sign = usize::from(negative);
-    out[0] = b'-';
-    let point = sign + unsigned(scaled / ONE, part(out, sign));
-    let (fraction, length) = fraction_text((scaled % ONE) as u32);
-    *part(out, point) = fraction.to_le_bytes();
-    point + length as usize
 }
 
 #[cold]
@@ -339,26 +253,43 @@ mod tests {
     use arrow_json::writer::make_encoder;
     use arrow_schema::{Field, FieldRef};
 
+    use super::super::column::block;
+    use super::super::raw::BLOCK;
     use super::*;
 
-    /// Every value as arrow-json writes it, and as we do, both ways.
+    /// Every value as arrow-json writes it, and as we do, each alone and many at
+    /// once, and both with and without the way for short decimals.
     fn compare<F: Float>(array: ArrayRef, values: &[F]) {
         let field: FieldRef = Arc::new(Field::new("", array.data_type().clone(), false));
         let options = EncoderOptions::default();
         let mut reference = make_encoder(&field, &array, &options).unwrap();
-        for (index, &value) in values.iter().enumerate() {
-            let mut expected = Vec::new();
-            reference.encode(index, &mut expected);
-            for try_short in [false, true] {
-                let mut out = [0; 32];
-                let end = write(value, try_short, NonFinite::Null, &mut out);
-                let (ours, theirs) = (&out[..end], &expected[..]);
-                assert!(
-                    ours == theirs,
-                    "{:?} {:?}",
-                    String::from_utf8_lossy(ours),
-                    String::from_utf8_lossy(theirs)
-                );
+        let expected: Vec<Vec<u8>> = (0..values.len())
+            .map(|index| {
+                let mut text = Vec::new();
+                reference.encode(index, &mut text);
+                text
+            })
+            .collect();
+        let same = |ours: &[u8], expected: &[u8]| {
+            let [ours, theirs] = [ours, expected].map(String::from_utf8_lossy);
+            assert!(ours == theirs, "{ours} is {theirs}");
+        };
+        for try_short in [false, true] {
+            let floats = Floats {
+                values,
+                try_short,
+                non_finite: NonFinite::Null,
+            };
+            let mut cells = Cells::new(b"");
+            for start in (0..values.len()).step_by(BLOCK) {
+                let rows = block(start, values.len());
+                floats.fill(rows.clone(), &mut cells);
+                for (index, row) in rows.enumerate() {
+                    same(cells.get(index), &expected[row]);
+                    let mut out = [0; 32];
+                    let end = floats.write(row, &mut out);
+                    same(&out[..end], &expected[row]);
+                }
             }
         }
     }
@@ -386,6 +317,7 @@ mod tests {
         for _ in 0..200_000 {
             values.push(f64::from_bits(random.u64(..)));
             values.push(random.f64());
+            values.push((random.f64() - 0.5) * 10_f64.powi(random.i32(-5..11)));
             values.push(f64::from(random.i32(..)) / 100.0);
             values.push(f64::from(random.i32(..)) / 10_000.0);
             values.push((random.f64() * 1e12).round() / 1000.0);

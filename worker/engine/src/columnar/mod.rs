@@ -22,6 +22,8 @@ mod digits;
 mod float;
 mod nested;
 mod raw;
+mod short;
+mod shortest;
 mod text;
 mod time;
 mod timestamp;

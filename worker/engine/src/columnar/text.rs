@@ -37,6 +37,8 @@ fn is_plain(view: &u128) -> bool {
 struct Plain<'a>(&'a [u128]);
 
 impl Kernel for Plain<'_> {
+    const ANY_VALUE: bool = true;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
         let view = self.0[row];

@@ -3,16 +3,16 @@
 
 use std::ops::Range;
 
-use super::calendar::{date_words, days_from_march};
+use super::calendar::{civil, clock, date_words, days_from_march};
 use super::column::Kernel;
-use super::digits::{ASCII_ZEROS, eight_digits_of_many, part};
+use super::digits::{ASCII_ZEROS, eight_digits_of_block, eight_digits_of_many, part};
 use super::raw::{BLOCK, Cells, Slot, Work, vectorised};
 use crate::render::write_date;
 
 /// Writes `"2021-01-31"`.
 #[inline(always)]
 fn put_date(days_from_march: u32, out: &mut Slot) {
-    let (first, second) = date_words(days_from_march);
+    let (first, second) = date_words(eight_digits_of_many(civil(days_from_march)));
     *part(out, 0) = first.to_le_bytes();
     *part(out, 8) = (second as u32 | u32::from(b'"') << 24).to_le_bytes();
 }
@@ -20,9 +20,7 @@ fn put_date(days_from_march: u32, out: &mut Slot) {
 /// Writes `01:02:03`.
 #[inline(always)]
 fn put_clock(seconds: u32, out: &mut [u8; 8]) {
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let number = hours * 1_000_000 + minutes * 10_000 + seconds % 60 * 100;
-    let digits = (eight_digits_of_many(number) + ASCII_ZEROS).to_le_bytes();
+    let digits = (eight_digits_of_many(clock(seconds)) + ASCII_ZEROS).to_le_bytes();
     *out = [
         digits[0], digits[1], b':', digits[2], digits[3], b':', digits[4], digits[5],
     ];
@@ -88,6 +86,8 @@ fn time_of_day(nanos: i64, out: &mut Slot) -> usize {
 pub(super) struct Dates<'a>(pub(super) &'a [i32]);
 
 impl Kernel for Dates<'_> {
+    const ANY_VALUE: bool = true;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
         date(self.0[row].into(), slot)
@@ -96,15 +96,12 @@ impl Kernel for Dates<'_> {
     fn fill(&self, rows: Range<usize>, cells: &mut Cells) {
         let mut texts = DateTexts::default();
         vectorised(Spell(&self.0[rows.clone()], &mut texts));
+        if texts.all_near {
+            cells.fill_words(&texts.words, &[12; BLOCK]);
+            return;
+        }
         for (index, row) in rows.enumerate() {
-            let slot = cells.slot(index);
-            *part(slot, 0) = texts.starts[index].to_le_bytes();
-            *part(slot, 8) = texts.ends[index].to_le_bytes();
-            let length = if texts.all_near {
-                12
-            } else {
-                self.write(row, slot)
-            };
+            let length = self.write(row, cells.slot(index));
             cells.set(index, length);
         }
     }
@@ -112,8 +109,7 @@ impl Kernel for Dates<'_> {
 
 #[derive(Default)]
 struct DateTexts {
-    starts: [u64; BLOCK],
-    ends: [u32; BLOCK],
+    words: [[u64; BLOCK]; 2],
     all_near: bool,
 }
 
@@ -123,17 +119,19 @@ impl Work for Spell<'_> {
     #[inline(always)]
     fn run(self) {
         let Self(values, texts) = self;
+        let mut block = [0; BLOCK];
+        block[..values.len()].copy_from_slice(values);
         let mut days = [0; BLOCK];
         texts.all_near = true;
-        for (&value, days) in values.iter().zip(&mut days) {
+        for (days, value) in days.iter_mut().zip(block) {
             let near = days_from_march(value.into());
             texts.all_near &= near.is_some();
-            *days = near.unwrap_or_default();
+            *days = civil(near.unwrap_or_default());
         }
-        for (index, days) in days.into_iter().enumerate() {
-            let (start, end) = date_words(days);
-            texts.starts[index] = start;
-            texts.ends[index] = end as u32 | u32::from(b'"') << 24;
+        for (index, civil) in eight_digits_of_block(&days).into_iter().enumerate() {
+            let (start, end) = date_words(civil);
+            texts.words[0][index] = start;
+            texts.words[1][index] = end | u64::from(b'"') << 24;
         }
     }
 }

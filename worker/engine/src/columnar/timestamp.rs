@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use arrow_buffer::IntervalMonthDayNano;
 
-use super::calendar::{Words, days_from_march, instant_words};
+use super::calendar::{
+    InstantDigits, Words, civil, clock, days_from_march, digits_below_millis, instant_words,
+};
 use super::column::{Kernel, Kind, Write};
-use super::digits::{part, signed};
+use super::digits::{divide_of_many, eight_digits_of_block, eight_digits_of_many, part, signed};
 use super::raw::{BLOCK, Cells, Out, Slot, Work, vectorised};
 use super::time::split_seconds;
 use crate::options::{self, JsonOptions, LocalTimestamps};
@@ -30,10 +32,14 @@ fn put_words((words, length): Words, out: &mut Slot) -> usize {
 fn instant(days: i64, nanos: i64, zoned: bool, out: &mut Slot) -> Option<usize> {
     let days_from_march = days_from_march(days)?;
     let (seconds, nanos) = split_seconds(nanos);
-    Some(put_words(
-        instant_words(days_from_march, seconds, nanos, zoned),
-        out,
-    ))
+    let digits = InstantDigits {
+        civil: eight_digits_of_many(civil(days_from_march)),
+        clock: eight_digits_of_many(clock(seconds)),
+        fraction: eight_digits_of_many(nanos / 10),
+        last: u64::from(nanos % 10),
+        below_millis: digits_below_millis(nanos).into(),
+    };
+    Some(put_words(instant_words(digits, zoned), out))
 }
 
 #[cold]
@@ -65,25 +71,20 @@ impl<'a, const PER_SECOND: i64> Timestamps<'a, PER_SECOND> {
 impl<const PER_SECOND: i64> Timestamps<'_, PER_SECOND> {
     /// Writes values whose years all have four digits; says if they have not.
     fn fill_near(&self, rows: Range<usize>, cells: &mut Cells) -> bool {
-        let values = &self.values[rows];
         let mut texts = Texts::default();
+        let values = &self.values[rows];
         vectorised(Spell::<PER_SECOND>(values, self.zoned, &mut texts));
-        if !texts.all_near {
-            return false;
+        if texts.all_near {
+            cells.fill_words(&texts.words, &texts.lengths);
         }
-        for index in 0..values.len() {
-            let words = texts.words.each_ref().map(|words| words[index]);
-            let length = put_words((words, texts.lengths[index]), cells.slot(index));
-            cells.set(index, length);
-        }
-        true
+        texts.all_near
     }
 }
 
 #[derive(Default)]
 struct Texts {
     words: [[u64; BLOCK]; 4],
-    lengths: [u64; BLOCK],
+    lengths: [u8; BLOCK],
     all_near: bool,
 }
 
@@ -93,29 +94,77 @@ impl<const PER_SECOND: i64> Work for Spell<'_, PER_SECOND> {
     #[inline(always)]
     fn run(self) {
         let Self(values, zoned, texts) = self;
+        let mut block = [0; BLOCK];
+        block[..values.len()].copy_from_slice(values);
+        // One loop for each width of numbers: a vector then is full of them.
         let (mut days, mut seconds, mut nanos) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         texts.all_near = true;
-        for (index, &value) in values.iter().enumerate() {
-            let per_day = PER_SECOND * SECONDS_PER_DAY;
-            let near = days_from_march(value.div_euclid(per_day));
-            texts.all_near &= near.is_some();
-            days[index] = near.unwrap_or_default();
-            let of_day = value.rem_euclid(per_day) as u64;
-            let per_second = PER_SECOND as u64;
-            seconds[index] = (of_day / per_second) as u32;
-            nanos[index] = (of_day % per_second * (1_000_000_000 / per_second)) as u32;
+        for (index, value) in block.into_iter().enumerate() {
+            let (near, day, of_day) = split_days::<PER_SECOND>(value);
+            texts.all_near &= near;
+            let (second, rest) = split_second::<PER_SECOND>(of_day);
+            (days[index], seconds[index]) = (day, second);
+            nanos[index] = rest * (1_000_000_000 / PER_SECOND) as u32;
         }
+        let mut below_millis = [0; BLOCK];
         for index in 0..BLOCK {
-            let (words, length) = instant_words(days[index], seconds[index], nanos[index], zoned);
+            days[index] = civil(days[index]);
+            seconds[index] = clock(seconds[index]);
+            below_millis[index] = digits_below_millis(nanos[index]);
+        }
+        let tens = nanos.map(|nanos| nanos / 10);
+        let civil = eight_digits_of_block(&days);
+        let clock = eight_digits_of_block(&seconds);
+        let fraction = eight_digits_of_block(&tens);
+        for index in 0..BLOCK {
+            let digits = InstantDigits {
+                civil: civil[index],
+                clock: clock[index],
+                fraction: fraction[index],
+                last: (nanos[index] - 10 * tens[index]).into(),
+                below_millis: below_millis[index].into(),
+            };
+            let (words, length) = instant_words(digits, zoned);
             for (all, word) in texts.words.iter_mut().zip(words) {
                 all[index] = word;
             }
-            texts.lengths[index] = length;
+            texts.lengths[index] = length as u8;
         }
     }
 }
 
+/// The day of an instant, counted from March, and what is left of it; and
+/// whether its year has four digits. If not, it is another day.
+#[inline(always)]
+fn split_days<const PER_SECOND: i64>(value: i64) -> (bool, u32, i64) {
+    let (day, of_day) = match PER_SECOND {
+        1_000 => divide_of_many::<MILLIS_PER_DAY>(value),
+        1_000_000 => divide_of_many::<{ 1000 * MILLIS_PER_DAY }>(value),
+        _ => divide_of_many::<NANOS_PER_DAY>(value),
+    };
+    // More days than the quotient has bits for are so many years as well.
+    let per_day = PER_SECOND * SECONDS_PER_DAY;
+    let is_counted = value.unsigned_abs() < per_day.unsigned_abs().saturating_mul(4_000_000);
+    match days_from_march(day.into()) {
+        Some(day) if is_counted => (true, day, of_day),
+        _ => (false, 0, 0),
+    }
+}
+
+/// The second of a day, and what is left of it.
+#[inline(always)]
+fn split_second<const PER_SECOND: i64>(of_day: i64) -> (u32, u32) {
+    let (second, rest) = match PER_SECOND {
+        1_000 => divide_of_many::<1_000>(of_day),
+        1_000_000 => divide_of_many::<1_000_000>(of_day),
+        _ => divide_of_many::<1_000_000_000>(of_day),
+    };
+    (second.cast_unsigned(), rest as u32)
+}
+
 impl<const PER_SECOND: i64> Kernel for Timestamps<'_, PER_SECOND> {
+    const ANY_VALUE: bool = true;
+
     #[inline(always)]
     fn write(&self, row: usize, slot: &mut Slot) -> usize {
         let per_day = PER_SECOND * SECONDS_PER_DAY;

@@ -78,6 +78,31 @@ impl Cells {
         self.may_be_long = true;
     }
 
+    /// Writes texts into all cells, as little-endian words of which `lengths`
+    /// bytes count.
+    #[inline(always)]
+    pub(in crate::columnar) fn fill_words<const WORDS: usize>(
+        &mut self,
+        words: &[[u64; BLOCK]; WORDS],
+        lengths: &[u8; BLOCK],
+    ) {
+        const { assert!(size_of::<[u64; WORDS]>() <= SLOT) };
+        for index in 0..BLOCK {
+            let text = words.each_ref().map(|words| words[index].to_le_bytes());
+            let text = text.as_flattened();
+            self.slot(index)[..text.len()].copy_from_slice(text);
+        }
+        let head = self.head as u8;
+        for (whole, &length) in self.lengths.iter_mut().zip(lengths) {
+            *whole = if length == 0 {
+                0
+            } else {
+                head + length.min(SLOT as u8)
+            };
+        }
+        self.may_be_long = true;
+    }
+
     /// Looks at the lengths of the first `count` cells, which are all set, so
     /// that no more than needed is copied. The other cells are left out.
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Which instructions the processor has, and code compiled for each of them.
 
+use std::sync::OnceLock;
+
 /// A set of instructions that the processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::columnar) struct Level(Set);
@@ -26,6 +28,12 @@ impl Level {
     /// The best that this processor has.
     #[inline]
     pub(in crate::columnar) fn best() -> Self {
+        // Asked for every block of every column, and nine questions are many.
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(Self::detect)
+    }
+
+    fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f")

@@ -176,6 +176,35 @@ fn a_series_copies_cells_of_one_column() {
 }
 
 #[test]
+fn words_become_cells() {
+    for name in [&b","[..], &pattern(1, 32), &pattern(1, 33)] {
+        let mut cells = Cells::new(name);
+        let words = [0, 1].map(|word| {
+            std::array::from_fn(|index| {
+                let text = filled(2)(index);
+                let text = [&text[..], &[b'?'; 16]].concat();
+                u64::from_le_bytes(*text[8 * word..].first_chunk().unwrap())
+            })
+        });
+        let lengths = std::array::from_fn(|index| filled(2)(index).len().min(16) as u8);
+        cells.fill_words(&words, &lengths);
+        for index in 0..BLOCK {
+            let text = filled(2)(index);
+            let text = &text[..text.len().min(16)];
+            assert_eq!(cells.get(index), text);
+            let mut out = out(Level::best());
+            out.put_series(&cells, index..index + 1);
+            let expected = if text.is_empty() {
+                vec![]
+            } else {
+                [name, text].concat()
+            };
+            assert_eq!(out.tail(0), expected);
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "a block has 32 rows")]
 fn a_row_behind_the_block_is_refused() {
     let mut run = Run::new();
