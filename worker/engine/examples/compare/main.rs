@@ -3,17 +3,20 @@
 //! ```sh
 //! cargo run --profile profiling -p etl-engine --example compare -- [SHAPE]...
 //! cargo run --profile profiling -p etl-engine --example compare -- encode [SHAPE|TYPE]...
+//! cargo run --profile profiling -p etl-engine --example compare -- small [SHAPE]...
 //! ```
 //!
 //! The first form converts whole files, decode included. The second encodes
-//! batches that are already there. Beside our two encoders stands arrow-json's
-//! own writer, which renders by default as a program without any options would.
+//! batches that are already there. The third converts files of few rows. Beside
+//! our encoders stands arrow-json's own writer, which renders by default as a
+//! program without any options would.
 //!
 //! Runs are interleaved, our outputs are hashed and compared, the sink discards.
 //! Where other work shares the machine, go by core-seconds and least times.
 
 mod encoding;
 mod shapes;
+mod small;
 mod timing;
 mod types;
 
@@ -33,13 +36,20 @@ const ENCODERS: [Encoder; 2] = [Encoder::Columnar, Encoder::Reference];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let encode_only = args.first().is_some_and(|arg| arg == "encode");
-    if encode_only {
-        args.remove(0);
-    }
+    let mut is = |form: &str| {
+        let is = args.first().is_some_and(|arg| arg == form);
+        if is {
+            args.remove(0);
+        }
+        is
+    };
+    let (encode_only, small) = (is("encode"), is("small"));
     let asked = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
     if encode_only {
         return encoding::print(asked);
+    }
+    if small {
+        return small::print(asked);
     }
     println!("Whole conversion: least wall ms (GB of JSON per s) core-seconds per GB of JSON.");
     println!(

@@ -64,6 +64,11 @@ pub(crate) const SHAPES: &[Shape] = &[
 impl Shape {
     /// The parquet file: snappy, with dictionaries.
     pub(crate) fn file(&self) -> Result<Vec<u8>, Box<dyn Error>> {
+        self.file_of(self.rows)
+    }
+
+    /// The same with so many rows.
+    pub(crate) fn file_of(&self, rows: usize) -> Result<Vec<u8>, Box<dyn Error>> {
         let mut rng = Rng::with_seed(42);
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
@@ -73,8 +78,8 @@ impl Shape {
         let mut file = Vec::new();
         let first = batch()?;
         let mut writer = ArrowWriter::try_new(&mut file, first.schema(), Some(properties))?;
-        writer.write(&first)?;
-        for _ in 1..self.rows / WRITE_ROWS {
+        writer.write(&first.slice(0, rows.min(WRITE_ROWS)))?;
+        for _ in 1..rows.div_ceil(WRITE_ROWS) {
             writer.write(&batch()?)?;
         }
         writer.close()?;
