@@ -357,6 +357,7 @@ impl Job {
             uid: self.uid.clone(),
             deleting: self.deleting,
             suspended: false,
+            never_resumed: false,
             resumed: None,
             state: self.state(),
             active: count(|state| matches!(state, State::Waiting | State::Running(_))),
