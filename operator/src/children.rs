@@ -59,6 +59,11 @@ impl Children {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    /// Whether there was one.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
     /// Takes an event of the watch over and tells which EtlJobs it concerns.
     /// An event that changes no fact concerns nobody, and nor does the first
     /// list: every EtlJob is looked at after it anyway.

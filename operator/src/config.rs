@@ -46,7 +46,6 @@ pub struct Config {
     /// How much is asked of the API server.
     pub api: budget::Allowance,
     /// Passes that run side by side.
-    #[allow(dead_code, reason = "the queue is built by it")]
     pub concurrency: u32,
 }
 

@@ -1,27 +1,28 @@
 //! Which EtlJobs are looked at, and when: turns watches and wake-ups into
 //! passes.
 
-use std::convert::Infallible;
-use std::fmt::Debug;
+mod post;
+
 use std::sync::Arc;
 
-use etl_api::{EtlJob, labels};
-use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use futures::{Stream, StreamExt, future};
+use etl_api::EtlJob;
+use futures::FutureExt;
+use futures::future::select_all;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{PredicateConfig, WatchStreamExt};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::departures::{Departures, reference};
 use crate::health::{Health, Watched};
+use crate::metrics::{Counts, WorkMetrics};
 use crate::reconcile::{Context, Next, reconcile};
 use crate::stop::Stop;
+use crate::turns::{Turn, Turns};
+
+use post::Post;
+#[cfg(test)]
+pub(crate) use post::readable;
 
 /// The EtlJobs and Jobs of one namespace, or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,215 +71,114 @@ impl Territory {
     }
 }
 
-/// Looks after one territory until `stop`; passes that have begun are
-/// finished.
-pub async fn run(
-    territory: Territory,
-    client: Client,
-    context: Arc<Context>,
-    health: Health,
-    stop: Stop,
-) {
-    let (concerned, triggers) = mpsc::unbounded();
-    let jobs = watch_jobs(&territory, &client, &context, &health, concerned);
-    let passes = passes(
-        &territory,
-        &client,
-        &context,
-        &health,
-        triggers,
-        stop.clone(),
-    );
-    // Without the Jobs there is nothing to decide on.
-    let passes = async {
+/// What every territory is looked after with.
+pub struct Controller {
+    /// The API server.
+    pub client: Client,
+    /// Is told of every watch.
+    pub health: Health,
+    /// Whose turn it is.
+    pub turns: Arc<Turns>,
+    /// Passes side by side, over all territories.
+    pub concurrency: usize,
+}
+
+impl Controller {
+    /// Looks after these territories until `stop`; passes that have begun are
+    /// finished. It also ends when a watch does, which none should.
+    pub async fn run(self, territories: Vec<(Territory, Context)>, stop: Stop) {
+        let (posts, watches): (Vec<_>, Vec<_>) = territories
+            .into_iter()
+            .map(|(territory, context)| {
+                Post::open(territory, context, &self.client, &self.health, &self.turns)
+            })
+            .unzip();
+        if let Some(post) = posts.first() {
+            let (metrics, posts) = (&post.context.metrics, posts.clone());
+            let work = metrics.work.clone();
+            metrics.sample(move || count(&posts, &work));
+        }
         tokio::select! {
-            () = context.children.synced() => {}
-            () = stop.clone() => return,
+            _ = select_all(watches.into_iter().map(FutureExt::boxed)) => {}
+            () = self.passes(&posts, stop) => {}
         }
-        let mut passes = std::pin::pin!(passes);
-        while let Some(result) = passes.next().await {
-            note(result);
+    }
+
+    /// Makes passes, as many at once as may be.
+    async fn passes(&self, posts: &[Arc<Post>], stop: Stop) {
+        let mut active = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.clone() => break,
+                Some(ended) = active.join_next() => self.ended(ended),
+                turn = self.turns.next(), if active.len() < self.concurrency => {
+                    let post = posts.iter().find(|post| post.covers(&turn.name.namespace));
+                    // Only watches tell of EtlJobs, and each is a post's.
+                    if let Some(post) = post {
+                        active.spawn(pass(Arc::clone(post), turn));
+                    }
+                }
+            }
         }
+        while let Some(ended) = active.join_next().await {
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&self, ended: Result<(Turn, Next), tokio::task::JoinError>) {
+        match ended {
+            Ok((turn, next)) => self.turns.give_back(turn, next),
+            // A bug: the process ends as it would have without tasks.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+fn count(posts: &[Arc<Post>], metrics: &WorkMetrics) {
+    let mut counts = Counts::default();
+    for post in posts {
+        post.count(&mut counts);
+    }
+    metrics.etljobs(&counts);
+}
+
+/// One pass. An EtlJob that was deleted, or became unreadable, while its turn
+/// was due needs none.
+async fn pass(post: Arc<Post>, turn: Turn) -> (Turn, Next) {
+    let Some(job) = post.store.get(&turn.name.reference()) else {
+        return (turn, Next::OnChange);
     };
-    tokio::select! {
-        () = jobs => {}
-        () = passes => {}
-    }
+    let span = span(&job);
+    let next = reconcile(job, &post.context).instrument(span).await;
+    (turn, next)
 }
 
-/// Keeps the index of Jobs up to date and says which EtlJobs are concerned.
-async fn watch_jobs(
-    territory: &Territory,
-    client: &Client,
-    context: &Context,
-    health: &Health,
-    concerned: UnboundedSender<ObjectRef<EtlJob>>,
-) {
-    let watched = territory.watched::<Job>(health, "Job");
-    let selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
-    let events = watcher(
-        territory.api::<Job>(client),
-        watcher::Config::default().labels(&selector),
+/// The fields of every line about one EtlJob.
+fn span(job: &EtlJob) -> tracing::Span {
+    let status = job.status.as_ref();
+    let run = status.and_then(|status| status.run.as_ref());
+    let attempt = status.and_then(|status| status.attempt.as_ref());
+    // In JSON a span's own name stands at `name`.
+    tracing::info_span!(
+        parent: None,
+        "reconcile",
+        namespace = job.namespace(),
+        etljob = job.name_any(),
+        uid = job.uid(),
+        run = run.map(|run| run.number),
+        attempt = attempt.map(|attempt| attempt.number),
     )
-    .default_backoff();
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        observe_health(&watched, &event);
-        let Ok(event) = event else { continue };
-        for owner in context.children.apply(event) {
-            // Nobody listens any more: the process stops.
-            let _ = concerned.unbounded_send(owner);
-        }
-    }
 }
 
-type Passed = Result<(ObjectRef<EtlJob>, Action), controller::Error<Infallible, watcher::Error>>;
-
-/// The passes of a territory, as they happen.
-fn passes(
-    territory: &Territory,
-    client: &Client,
-    context: &Arc<Context>,
-    health: &Health,
-    triggers: UnboundedReceiver<ObjectRef<EtlJob>>,
-    stop: Stop,
-) -> impl Stream<Item = Passed> + use<> {
-    let (again, readable_again) = mpsc::unbounded();
-    let (store, stream) = etljobs(territory, client, context, health, again);
-    let config = controller::Config::default().concurrency(16);
-    Controller::for_stream(stream, store)
-        .with_config(config)
-        .reconcile_on(triggers)
-        .reconcile_on(readable_again)
-        .reconcile_all_on(context.leadership.beginnings())
-        .graceful_shutdown_on(stop)
-        .run(
-            |job, context: Arc<Context>| async move {
-                let (namespace, name) = (job.namespace(), job.name_any());
-                // In JSON a span's own name stands at `name`.
-                let span = tracing::info_span!(parent: None, "reconcile", namespace, etljob = name);
-                Ok(match reconcile(job, &context).instrument(span).await {
-                    Next::After(delay) => Action::requeue(delay),
-                    Next::OnChange => Action::await_change(),
-                })
-            },
-            |_, error, _| match *error {},
-            Arc::clone(context),
-        )
-}
-
-/// The store of EtlJobs, and a stream of those whose spec changed or whose
-/// deletion has begun. Own status writes trigger nothing: wake-ups say when to
-/// look again. Those that can be read `again` have lost theirs.
-fn etljobs(
-    territory: &Territory,
-    client: &Client,
-    context: &Arc<Context>,
-    health: &Health,
-    again: UnboundedSender<ObjectRef<EtlJob>>,
-) -> (
-    Store<EtlJob>,
-    impl Stream<Item = watcher::Result<EtlJob>> + Send + use<>,
+fn observe_health<K: std::fmt::Debug>(
+    watched: &Watched,
+    event: &watcher::Result<watcher::Event<K>>,
 ) {
-    let (store, writer) = reflector::store();
-    if let Some(mirror) = &context.mirror {
-        mirror.census.enlist(store.clone());
-    }
-    let watched = territory.watched::<EtlJob>(health, "EtlJob");
-    let (known, mut departures) = (store.clone(), Departures::new(store.clone()));
-    let (before, after) = (Arc::clone(context), Arc::clone(context));
-    let api = territory.api::<DeserializeGuard<EtlJob>>(client);
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .inspect(move |event| {
-            observe_health(&watched, event);
-            let Ok(event) = event else { return };
-            let comings = departures.by(event);
-            for job in comings.gone {
-                before.depart(job);
-            }
-            for job in comings.back {
-                // Nobody listens any more: the process stops.
-                let _ = again.unbounded_send(job);
-            }
-        })
-        .filter_map(move |event| {
-            let event = event.map(|event| readable(event, &known)).transpose();
-            future::ready(event)
-        })
-        .modify(|job| job.metadata.managed_fields = None)
-        .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(watcher::Event::Apply(job)) = event {
-                after.memory.caught_up(job);
-            }
-        })
-        .touched_objects()
-        .predicate_filter(wish, PredicateConfig::default())
-        // Errors are told by then, and would only slow the other triggers.
-        .filter(|result| future::ready(result.is_ok()));
-    (store, stream)
-}
-
-/// Leaves out objects that this version cannot read, such as those of a newer
-/// one: they must not keep the others from being looked at. One that is in
-/// `store` leaves it, because nothing good can be decided on what it was.
-pub(crate) fn readable(
-    event: watcher::Event<DeserializeGuard<EtlJob>>,
-    store: &Store<EtlJob>,
-) -> Option<watcher::Event<EtlJob>> {
-    let known = |reference| Some(EtlJob::clone(&*store.get(&reference)?));
-    Some(match event {
-        watcher::Event::Init => watcher::Event::Init,
-        watcher::Event::InitDone => watcher::Event::InitDone,
-        watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard).ok()?),
-        watcher::Event::Apply(guard) => match read(guard) {
-            Ok(job) => watcher::Event::Apply(job),
-            Err(reference) => watcher::Event::Delete(known(reference)?),
-        },
-        watcher::Event::Delete(guard) => match read(guard) {
-            Ok(job) => watcher::Event::Delete(job),
-            Err(reference) => watcher::Event::Delete(known(reference)?),
-        },
-    })
-}
-
-/// The object; if it cannot be read its name, once the log tells why.
-fn read(guard: DeserializeGuard<EtlJob>) -> Result<EtlJob, ObjectRef<EtlJob>> {
-    let reference = reference(&guard);
-    guard.0.map_err(|invalid| {
-        let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
-        tracing::warn!(
-            ?namespace,
-            ?name,
-            error = invalid.error,
-            "cannot read an EtlJob: it is left alone until this version can"
-        );
-        reference
-    })
-}
-
-/// What somebody else asks for with an EtlJob.
-fn wish(job: &EtlJob) -> Option<u64> {
-    let generation = job.metadata.generation.unwrap_or(0).cast_unsigned();
-    let deleting = u64::from(job.metadata.deletion_timestamp.is_some());
-    Some(generation << 1 | deleting)
-}
-
-fn observe_health<K: Debug>(watched: &Watched, event: &watcher::Result<watcher::Event<K>>) {
     match event {
         Ok(watcher::Event::InitDone) => watched.listed(),
         Ok(_) => watched.news(),
         Err(error) => watched.interrupted(error),
-    }
-}
-
-fn note(result: Passed) {
-    match result {
-        Ok((object, action)) => tracing::trace!(%object, ?action, "a pass has ended"),
-        // It was deleted, or became unreadable, while its turn was due.
-        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
-        Err(error) => tracing::warn!(%error, "a pass could not be made"),
     }
 }
 

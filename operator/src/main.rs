@@ -22,18 +22,15 @@ mod lease;
 mod ledger;
 mod logging;
 mod memory;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the mirror and the queue will report by some of them"
-)]
 mod metrics;
 mod observe;
 mod process;
+mod pruned;
 mod reconcile;
 #[cfg(test)]
 mod simulation;
 mod stop;
+mod turns;
 
 use clap::Parser;
 

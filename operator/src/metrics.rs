@@ -26,7 +26,7 @@ pub use lease::LeaseMetrics;
 pub use ledger::LedgerMetrics;
 pub use passes::{Outcome, PassMetrics};
 pub use watches::WatchMetrics;
-pub use work::WorkMetrics;
+pub use work::{Counts, WorkMetrics};
 
 /// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

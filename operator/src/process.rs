@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures::channel::oneshot;
-use futures::future::join_all;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,7 +16,7 @@ use crate::cluster::frugal::Frugal;
 use crate::cluster::kube::KubeCluster;
 use crate::cluster::transport::{self, Onlooker};
 use crate::config::{Config, LedgerConfig};
-use crate::controller::{self, Territory};
+use crate::controller::{Controller, Territory};
 use crate::health::{self, Health};
 use crate::lease::Leadership;
 use crate::lease::elector::Elector;
@@ -31,6 +30,7 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;
 use crate::stop::{self, Signals, Stop};
+use crate::turns::Turns;
 
 /// For passes that have begun to end. Every request is bounded by ten
 /// seconds.
@@ -173,21 +173,22 @@ async fn look_after(
                 leadership: leadership.clone(),
                 metrics: instruments.metrics.clone(),
             };
-            let context = Arc::new(context);
-            controller::run(
-                territory,
-                client.clone(),
-                context,
-                instruments.health.clone(),
-                stop.clone(),
-            )
-        });
-    let mut all = std::pin::pin!(join_all(territories));
+            (territory, context)
+        })
+        .collect();
+    let controller = Controller {
+        client: client.clone(),
+        health: instruments.health.clone(),
+        turns: Arc::new(Turns::new(instruments.metrics.passes.clone())),
+        // From 32 bits.
+        concurrency: config.concurrency as usize,
+    };
+    let mut all = std::pin::pin!(controller.run(territories, stop.clone()));
     tokio::select! {
         // Watches end because of it.
         biased;
         () = stop.clone() => instruments.health.stopping(),
-        _ = &mut all => bail!("all watches have ended although nobody asked for it"),
+        () = &mut all => bail!("a watch has ended although nobody asked for it"),
     }
     if tokio::time::timeout(FINISH_TIMEOUT, all).await.is_err() {
         tracing::warn!("some passes did not end in time: they are repeated after the next start");

@@ -23,6 +23,12 @@ so that "unset" has one spelling.
 {{- end }}
 {{ include "etl-operator.workerEnv" . }}
 {{- include "etl-operator.storeEnv" . }}
+- name: ETL_CONCURRENCY
+  value: {{ .Values.concurrency | int | quote }}
+- name: ETL_API_REQUESTS_PER_SECOND
+  value: {{ .Values.api.requestsPerSecond | int | quote }}
+- name: ETL_API_BURST
+  value: {{ .Values.api.burst | int | quote }}
 - name: ETL_LOG
   value: {{ .Values.logging.level | quote }}
 - name: ETL_LOG_FORMAT

@@ -5,6 +5,7 @@ use std::time::Duration;
 use etl_core::ledger::ProcessingStatus;
 use tokio::task::JoinHandle;
 
+use super::post::wish;
 use super::*;
 use crate::clock::Clock;
 use crate::cluster::kube::KubeCluster;
@@ -24,6 +25,7 @@ struct Operator {
     server: ApiServer,
     health: Health,
     mirror: Arc<Mirror>,
+    metrics: Metrics,
     stop: futures::channel::oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -36,6 +38,7 @@ impl Operator {
     fn under(leadership: Leadership, server: ApiServer, territory: Territory) -> Self {
         let (sender, stop) = stop::channel();
         let (health, mirror) = (Health::default(), Arc::new(Mirror::default()));
+        let metrics = Metrics::new();
         let client = server.client();
         let context = Context {
             settings: fixture::settings(),
@@ -45,19 +48,20 @@ impl Operator {
             memory: Arc::default(),
             mirror: Some(Arc::clone(&mirror)),
             leadership,
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         };
-        let task = tokio::spawn(run(
-            territory,
+        let controller = Controller {
             client,
-            Arc::new(context),
-            health.clone(),
-            stop,
-        ));
+            health: health.clone(),
+            turns: Arc::default(),
+            concurrency: 16,
+        };
+        let task = tokio::spawn(controller.run(vec![(territory, context)], stop));
         Operator {
             server,
             health,
             mirror,
+            metrics,
             stop: sender,
             task,
         }
@@ -234,5 +238,68 @@ async fn a_standby_is_ready_does_nothing_and_looks_at_everything_when_it_leads()
     operator.wait("", 0).await;
     crown.hold(tokio::time::Instant::now() + LIMIT);
     operator.wait(&format!("POST {JOBS}"), 2).await;
+    operator.end().await;
+}
+
+fn etljob_in(namespace: &str, name: &str) -> serde_json::Value {
+    let mut job = etljob(name);
+    job["metadata"]["namespace"] = namespace.into();
+    job["metadata"]["uid"] = format!("uid-of-{namespace}-{name}").into();
+    job
+}
+
+/// What comes first is the write of an intent, and then its Job's creation.
+#[tokio::test(start_paused = true)]
+async fn the_only_etljob_of_a_namespace_does_not_wait_for_a_crowd_of_another() {
+    const CROWD: usize = 500;
+    let server = ApiServer::new();
+    let collection =
+        |namespace| format!("/apis/etl-operator.io/v1alpha1/namespaces/{namespace}/etljobs");
+    for number in 0..CROWD {
+        let name = format!("job-{number:05}");
+        server.put(&collection("a-crowd"), etljob_in("a-crowd", &name));
+    }
+    server.put(&collection("quiet"), etljob_in("quiet", "only"));
+    let operator = Operator::start(server, Territory::All);
+    let all = operator.server.writes(|writes| {
+        writes
+            .iter()
+            .filter(|write| write.starts_with("POST") && write.ends_with("/jobs"))
+            .count()
+            > CROWD
+    });
+    let writes = tokio::time::timeout(LIMIT, all)
+        .await
+        .expect("all are begun");
+    let first = writes.iter().position(|write| write.contains("/quiet/"));
+    assert!(
+        first.is_some_and(|first| first < 64),
+        "{first:?} of {}",
+        writes.len()
+    );
+    operator.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_the_etljobs_of_all_namespaces_by_phase() {
+    let operator = Operator::start(ApiServer::new(), Territory::All);
+    for name in ["a", "b", "c"] {
+        operator.server.put(ETLJOBS, etljob(name));
+    }
+    operator.wait(&format!("POST {JOBS}"), 3).await;
+    let counted = async {
+        let line = "etl_etljobs{phase=\"Pending\"} 3\n";
+        while !operator.metrics.text().unwrap().contains(line) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, counted)
+        .await
+        .unwrap_or_else(|_| panic!("{}", operator.metrics.text().unwrap()));
+    let text = operator.metrics.text().unwrap();
+    assert!(
+        text.contains("etl_reconciles_total{outcome=\"written\"} 3\n"),
+        "{text}"
+    );
     operator.end().await;
 }

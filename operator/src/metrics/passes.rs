@@ -71,7 +71,7 @@ pub struct PassMetrics {
 impl PassMetrics {
     pub(super) fn in_catalogue(catalogue: &mut Catalogue) -> Self {
         let mut section = catalogue.section("Passes");
-        PassMetrics {
+        let metrics = PassMetrics {
             outcomes: section.counters(
                 "etl_reconciles",
                 [Label::of("outcome", &Outcome::ALL.map(Outcome::as_str))],
@@ -101,7 +101,14 @@ impl PassMetrics {
                 "Time from when a pass is due to when it begins.",
                 || Histogram::new(exponential_buckets(0.0005, 4.0, 11)),
             ),
+        };
+        for outcome in Outcome::ALL {
+            metrics.outcomes.with([outcome.as_str()]);
         }
+        for kind in Kind::ALL {
+            metrics.failures.with([kind.as_str()]);
+        }
+        metrics
     }
 
     /// A pass begins after it was due for `waited`.

@@ -32,7 +32,7 @@ fn filled() -> Metrics {
     metrics.watches.interrupted("Job");
     metrics.lease.began();
     metrics.ledger.show(&Figures::default());
-    metrics.work.etljobs(|_| 1);
+    metrics.work.etljobs(&Counts::default());
     metrics.work.changed(None, &work::tests::complete());
     metrics
 }
@@ -134,4 +134,26 @@ fn the_process_is_measured() {
         env!("CARGO_PKG_VERSION")
     );
     assert!(text.contains(&build), "{text}");
+}
+
+/// The rules of the chart and the document know the same metrics.
+#[test]
+fn every_metric_in_an_alert_exists() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../charts/etl-operator/templates/prometheusrule.yaml");
+    let rules = std::fs::read_to_string(path).unwrap();
+    let reference = Metrics::new().reference();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: HashSet<&str> = rules
+        .split(|c: char| !is_part(c))
+        .filter(|word| word.starts_with("etl_"))
+        .collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        let of_family = name.trim_end_matches("_bucket");
+        assert!(
+            reference.contains(&format!("| `{of_family}` |")),
+            "{name} is in an alert but not in docs/metrics.md"
+        );
+    }
 }

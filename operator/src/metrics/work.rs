@@ -38,6 +38,9 @@ const PHASES: [Phase; 7] = [
     Phase::Failed,
 ];
 
+/// EtlJobs by phase, at the phase's number.
+pub type Counts = [i64; PHASES.len()];
+
 /// EtlJobs, their runs and attempts.
 #[derive(Clone, Debug)]
 pub struct WorkMetrics {
@@ -56,7 +59,7 @@ pub struct WorkMetrics {
 impl WorkMetrics {
     pub(super) fn in_catalogue(catalogue: &mut Catalogue) -> Self {
         let mut section = catalogue.section("Work");
-        WorkMetrics {
+        let metrics = WorkMetrics {
             etljobs: section.gauges(
                 "etl_etljobs",
                 [Label::of("phase", &PHASES.map(phase))],
@@ -105,13 +108,26 @@ impl WorkMetrics {
             ),
             output_bytes: section
                 .counter("etl_output_bytes", "Bytes written by runs that completed."),
-        }
+        };
+        metrics.begin_at_zero();
+        metrics
     }
 
-    /// How many EtlJobs are in each phase; every other phase has none.
-    pub fn etljobs(&self, counts: impl Fn(Phase) -> i64) {
+    /// A first failure shows as an increase only if there was a zero before.
+    fn begin_at_zero(&self) {
+        for category in Category::ALL.iter().map(|category| category.as_str()) {
+            self.attempts.with([category]);
+            self.runs.with(["Failed", category]);
+        }
+        self.attempts.with(["Complete"]);
+        self.runs.with(["Complete", "Completed"]);
+    }
+
+    /// How many EtlJobs are in each phase.
+    pub fn etljobs(&self, counts: &Counts) {
         for each in PHASES {
-            self.etljobs.with([phase(each)]).set(counts(each));
+            let count = counts[each as usize];
+            self.etljobs.with([phase(each)]).set(count);
         }
     }
 
