@@ -5,10 +5,11 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use etl_api::EtlJob;
-use etl_lab::Site;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
+
+use crate::bed::Bed;
 
 /// Copies in one transaction. etcd takes 128 operations, and 1.5 MiB.
 const BATCH: usize = 64;
@@ -22,8 +23,12 @@ pub(crate) async fn present(client: &Client) -> Result<usize> {
 }
 
 /// Puts `count` copies of the EtlJob `name` into its namespace, exactly as the API
-/// server has stored it but for the name and the uid.
-pub(crate) fn copy(site: &Site, namespace: &str, name: &str, count: usize) -> Result<()> {
+/// server has stored it but for the name and the uid, and their rows into the
+/// ledger.
+pub(crate) fn copy(bed: &Bed, namespace: &str, name: &str, count: usize) -> Result<()> {
+    let site = &bed.site;
+    let identities = (0..count).map(|number| (copy_name(number), copy_uid(number)));
+    bed.ledger.copy(namespace, name, identities)?;
     let key = |name: &str| format!("/registry/etl-operator.io/etljobs/{namespace}/{name}");
     let range = site.etcd("/v3/kv/range", &json!({"key": encode(&key(name))}))?;
     let stored = range["kvs"][0]["value"].as_str();
@@ -34,8 +39,8 @@ pub(crate) fn copy(site: &Site, namespace: &str, name: &str, count: usize) -> Re
         let puts: Vec<Value> = batch
             .iter()
             .map(|number| {
-                let name = format!("copy-{number:06}");
-                let copy = with_identity(&model, &name, *number).to_string();
+                let name = copy_name(*number);
+                let copy = with_identity(&model, &name, &copy_uid(*number)).to_string();
                 json!({"requestPut": {"key": encode(&key(&name)), "value": encode(&copy)}})
             })
             .collect();
@@ -44,10 +49,18 @@ pub(crate) fn copy(site: &Site, namespace: &str, name: &str, count: usize) -> Re
     Ok(())
 }
 
-fn with_identity(model: &Value, name: &str, number: usize) -> Value {
+fn copy_name(number: usize) -> String {
+    format!("copy-{number:06}")
+}
+
+fn copy_uid(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012x}")
+}
+
+fn with_identity(model: &Value, name: &str, uid: &str) -> Value {
     let mut copy = model.clone();
     copy["metadata"]["name"] = name.into();
-    copy["metadata"]["uid"] = format!("00000000-0000-4000-8000-{number:012x}").into();
+    copy["metadata"]["uid"] = uid.into();
     copy
 }
 
@@ -64,7 +77,7 @@ mod tests {
         let model = json!({
             "metadata": {"name": "a", "uid": "u", "generation": 1}, "status": {"phase": "Complete"},
         });
-        let mut copy = with_identity(&model, "b", 10);
+        let mut copy = with_identity(&model, "b", &copy_uid(10));
         assert_eq!(copy["metadata"]["name"], "b");
         assert_eq!(
             copy["metadata"]["uid"],

@@ -27,7 +27,7 @@ const STEP: Duration = Duration::from_millis(10);
 /// An operator has come to rest when it used less than a hundredth of a processor
 /// for this long.
 const REST: Duration = Duration::from_secs(1);
-const REST_LIMIT: Duration = Duration::from_secs(180);
+const REST_LIMIT: Duration = Duration::from_secs(900);
 
 /// A setting of the operator that is measured beside others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -51,7 +51,8 @@ pub(crate) struct Options {
     /// How long pods run
     #[arg(long, default_value_t = 1.0)]
     pod_seconds: f64,
-    /// Another setting to measure at saturation: `name:VARIABLE=value,...`
+    /// Another setting to measure at saturation: `name:VARIABLE=value,...` [default: fewer
+    /// and more passes side by side, unless quick]
     #[arg(long = "variant", value_parser = variant)]
     variants: Vec<Variant>,
     /// The program to measure [default: the one beside this]
@@ -93,6 +94,13 @@ impl Options {
             .unwrap_or(if self.quick { 2_000 } else { 100_000 })
     }
 
+    fn variants(&self) -> Vec<Variant> {
+        if !self.variants.is_empty() || self.quick {
+            return self.variants.clone();
+        }
+        [4, 64].map(concurrency).to_vec()
+    }
+
     fn out(&self, quick: PathBuf) -> PathBuf {
         match &self.out {
             Some(folder) => folder.clone(),
@@ -104,6 +112,14 @@ impl Options {
 
 fn docs() -> PathBuf {
     repository().join("docs/benchmarks")
+}
+
+/// So many passes side by side.
+fn concurrency(passes: u32) -> Variant {
+    Variant {
+        name: format!("{passes} passes side by side"),
+        env: [("ETL_CONCURRENCY".to_owned(), passes.to_string())].into(),
+    }
 }
 
 fn variant(text: &str) -> Result<Variant, String> {
@@ -236,8 +252,8 @@ impl<'a> Program<'a> {
             }
         }
         self.half_load().await?;
-        for variant in &self.options.variants {
-            self.variant(variant).await?;
+        for variant in self.options.variants() {
+            self.variant(&variant).await?;
         }
         if self.options.crowd() > 0 {
             self.both(self.options.crowd(), Load::Saturation).await?;

@@ -56,7 +56,7 @@ pub(crate) async fn race(
     operator.at_rest().await?;
     operator.forget_peak()?;
     audit.requests(None)?;
-    let (before, rows) = (bed.meter(operator)?, bed.ledger.rows());
+    let (before, rows) = (bed.meter(operator)?, bed.ledger.writes());
     let times = all(&bed.client, &namespace, task).await;
     let times = times.with_context(|| format!("in namespace {namespace}"))?;
     // What follows the last end, such as its event, belongs to the run.
@@ -74,7 +74,7 @@ pub(crate) async fn race(
         own: requests.own,
         refused: requests.refused,
         writes: requests.writes,
-        ledger_rows: bed.ledger.rows() - rows,
+        ledger_rows: bed.ledger.writes() - rows,
         cpu_seconds,
         peak_rss_bytes: operator.usage()?.peak_rss_bytes,
     };
@@ -140,8 +140,12 @@ async fn create_one(
     };
     let request = Request::new(path).create(&PostParams::default(), serde_json::to_vec(&body)?)?;
     times.note(index);
-    client.request::<IgnoredAny>(request).await?;
-    Ok(())
+    match client.request::<IgnoredAny>(request).await {
+        Ok(_) => Ok(()),
+        // The client tries again what an overloaded server may have done already.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot create {name}")),
+    }
 }
 
 async fn watch(client: &Client, namespace: &str, task: Task<'_>) -> Result<Vec<Option<Instant>>> {

@@ -39,7 +39,7 @@ pub(crate) async fn restart(
     let namespace = bed.namespace("restart").await?;
     create(&bed.client, &namespace).await?;
     audit.requests(None)?;
-    let rows = bed.ledger.rows();
+    let rows = bed.ledger.writes();
     let mut operator = Operator::start(&bed.installation, &Variant::default())?;
     let started = operator.started();
     let (ready, first_pass) =
@@ -58,7 +58,7 @@ pub(crate) async fn restart(
         rss_bytes: after.rss_bytes,
         peak_rss_bytes: usage.peak_rss_bytes,
         own,
-        ledger_rows: bed.ledger.rows() - rows,
+        ledger_rows: bed.ledger.writes() - rows,
         idle_seconds: IDLE.as_secs_f64(),
         idle_cpu_seconds: after.cpu_seconds - usage.cpu_seconds,
         idle_own: only_about_objects(audit.requests(Some(&namespace))?.own),
@@ -83,7 +83,7 @@ pub(crate) async fn grow(bed: &mut Bed, operator: &Operator, objects: usize) -> 
     ended(&bed.client, &namespace).await?;
     operator.forget_peak()?;
     // The model is one of them.
-    copies::copy(&bed.site, &namespace, NEWCOMER, missing.saturating_sub(1))?;
+    copies::copy(bed, &namespace, NEWCOMER, missing.saturating_sub(1))?;
     operator.at_rest().await?;
     let objects = copies::present(&bed.client).await?;
     let usage = operator.usage()?;

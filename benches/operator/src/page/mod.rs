@@ -319,7 +319,7 @@ const METHOD: &str = "\
   Job syncs. kwok plays the kubelets of 20 nodes: a pod runs at once, and ends after its time with
   the exit code and the termination message of a worker. Nothing is converted.
 - The operator is one process with the environment, the account and the rights that the chart gives
-  it, under a lease and with a ledger. The ledger's store takes every row at once and keeps none.
+  it, under a lease and with a ledger. The ledger's store takes every row at once, and is part of the load generator.
 - Plain Jobs have the very pod template that the operator makes, and no more than
   `backoffLimit: 0`. They are the ceiling: the operator makes such a Job for each EtlJob, indexed
   and with a failure policy.
@@ -327,7 +327,8 @@ const METHOD: &str = "\
   as ended when a watcher sees its condition `Complete` with the rows of the report.
 - Processor time and memory are the kernel's account of each process. Memory at most is since the
   start of the process or of the run.
-- The many EtlJobs are copies of one that has ended, as the API server stores it, written into etcd.
+- The many EtlJobs are copies of one that has ended, as the API server stores it,
+  written into etcd; the ledger has their rows.
 - A real cluster has more: fsync, three etcd members, network, kubelets that take a second to start a
   pod. There the operator's share is smaller, and its rate bound by the control plane.
 ";
