@@ -133,7 +133,6 @@ impl<'a> Draft<'a> {
         }
         self.status.next_attempt_time = None;
         self.status.attempt = Some(attempt.clone());
-        self.forget_problems();
         let phase = if first {
             Phase::Pending
         } else {
@@ -145,7 +144,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What was wrong with an earlier spec is no failure of this one.
-    fn forget_problems(&mut self) {
+    pub(super) fn forget_problems(&mut self) {
         let failure = self.status.last_failure.as_ref();
         if failure.is_some_and(|failure| failure.reason == conditions::INVALID_SPEC) {
             self.status.last_failure = None;

@@ -110,6 +110,10 @@ fn decide(draft: &mut Draft<'_>, seen: &Observed) {
         return;
     }
     let problems = validate(&draft.job.spec, draft.settings.reach);
+    // How a run ended stays known, also if that was the reason.
+    if problems.is_empty() && !draft.is_finished() {
+        draft.forget_problems();
+    }
     clock::keep(draft);
     if let Some(attempt) = draft.status.attempt.clone() {
         // Rows 3 to 7, and 10 to 13.

@@ -343,6 +343,20 @@ fn what_is_suspended_from_the_start_starts_when_it_is_resumed() {
 }
 
 #[test]
+fn what_was_wrong_with_a_suspended_spec_is_forgotten_when_it_is_mended() {
+    let mut subject = Subject::new(json!({"suspend": true}));
+    subject.pass(&Observed::default(), 0);
+    let before = subject.status().clone();
+    subject.edit(|spec| spec.output.uri = "s3://b/".into());
+    subject.pass(&Observed::default(), 1);
+    assert_eq!(subject.reason(ConditionType::Stalled), "InvalidSpec");
+    subject.edit(|spec| spec.output.uri = "s3://out/".into());
+    subject.pass(&Observed::default(), 2);
+    assert_eq!(subject.status().last_failure, None);
+    assert_eq!(subject.status().summary, before.summary);
+}
+
+#[test]
 fn a_suspend_does_not_shorten_the_wait_for_the_next_attempt() {
     let mut subject = Subject::running();
     let seen = subject.failed_as(Category::Throttled);
