@@ -1,9 +1,8 @@
 //! Our engine, file to file, through its public interface.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +14,8 @@ use etl_engine::{
     Budget, Compression, Conversion, JsonOptions, Nulls, Options, ReadAt, ReadError, Sink,
     SinkError,
 };
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 
 use super::{Encoder, Task, create};
 
@@ -92,14 +93,26 @@ impl ReadAt for FileSource {
     }
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ReadError> {
-        let read = |range: &Range<u64>| {
-            let length = usize::try_from(range.end - range.start).map_err(ReadError::new)?;
-            let mut buffer = vec![0; length];
-            let read = self.file.read_exact_at(&mut buffer, range.start);
-            read.map_err(ReadError::new)?;
-            Ok(buffer.into())
-        };
+        let read = |range| self.read(range).map_err(ReadError::new);
         ranges.iter().map(read).collect()
+    }
+}
+
+impl FileSource {
+    /// Reads into memory that nobody has filled with zeros before.
+    fn read(&self, range: &Range<u64>) -> io::Result<Bytes> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            let offset = range.start + buffer.len() as u64;
+            match pread(&self.file, spare_capacity(&mut buffer), offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        buffer.truncate(length);
+        Ok(buffer.into())
     }
 }
 
