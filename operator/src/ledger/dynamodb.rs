@@ -98,6 +98,9 @@ impl Ledger for DynamoDb {
     }
 
     async fn compare(&self, records: &[LedgerRecord]) -> Result<Vec<Finding>, LedgerError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut wanted = KeysAndAttributes::builder().consistent_read(true);
         for record in records {
             wanted = wanted.keys(HashMap::from([(
@@ -119,6 +122,14 @@ impl Ledger for DynamoDb {
         let unread = answer.unprocessed_keys.into_iter().flatten();
         let unread = unread.flat_map(|(_, keys)| keys.keys).filter_map(keyed);
         let unread: HashMap<String, Item> = unread.collect();
+        if unread.len() == records.len() {
+            return Err(LedgerError {
+                action: "read ledger rows".to_owned(),
+                cause: Cause::Throttled,
+                code: "UnprocessedKeys".to_owned(),
+                message: "none of the rows was read".to_owned(),
+            });
+        }
         let finding = |record: &LedgerRecord| {
             if unread.contains_key(&record.file_id) {
                 return Finding::Unread;

@@ -47,7 +47,7 @@ const AGAIN: Backoff = Backoff {
 /// The same when only a person can help.
 const AGAIN_LATER: Backoff = Backoff {
     first: Duration::from_secs(60),
-    cap: Duration::from_secs(600),
+    cap: Duration::from_secs(3600),
 };
 
 /// What is compared with what, and how often.
@@ -192,20 +192,16 @@ impl Repair<'_> {
     ) -> Result<(), SweepError> {
         let records = batch.as_slice();
         let findings = self.read(|| self.ledger.compare(records), report).await?;
+        if findings.contains(&Finding::Unread) {
+            self.mirror.slow_down();
+        }
         let compared = std::mem::take(batch);
         for (record, finding) in compared.into_iter().zip(findings) {
-            report.rows += 1;
-            match finding {
-                Finding::Same => {}
-                Finding::Missing | Finding::Older => report.behind += 1,
-                Finding::Damaged => report.damaged += 1,
-                Finding::Newer => report.newer += 1,
-                Finding::Unread => {
-                    report.rows -= 1;
-                    batch.push(record);
-                    continue;
-                }
+            if finding == Finding::Unread {
+                batch.push(record);
+                continue;
             }
+            report.count(finding);
             // One that went meanwhile is not made known again.
             if self.resident(&record.file_id).is_some() {
                 self.mirror.found(record, finding);
@@ -325,6 +321,18 @@ impl Repair<'_> {
     }
 }
 
+impl Report {
+    fn count(&mut self, finding: Finding) {
+        self.rows += 1;
+        match finding {
+            Finding::Same | Finding::Unread => {}
+            Finding::Missing | Finding::Older => self.behind += 1,
+            Finding::Damaged => self.damaged += 1,
+            Finding::Newer => self.newer += 1,
+        }
+    }
+}
+
 impl SweepError {
     fn delay(&self, failures: u32) -> Duration {
         match self {
@@ -377,3 +385,6 @@ fn tell(report: &Report, took: Duration) {
         "compared the ledger with the EtlJobs"
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ pub struct FakeLedger {
     pub poisoned: Mutex<Vec<String>>,
     /// Rows that the ledger finds invalid.
     pub refused: Mutex<Vec<String>>,
+    /// Rows that are not read when they are asked for the first time.
+    pub shy: Mutex<BTreeSet<String>>,
     /// Rows whose revision somebody has made unreadable.
     pub defaced: Mutex<BTreeSet<String>>,
     pub trouble: Mutex<Trouble>,
@@ -195,7 +197,9 @@ impl Ledger for FakeLedger {
     async fn compare(&self, records: &[LedgerRecord]) -> Result<Vec<Finding>, LedgerError> {
         self.answer(true).await?;
         let (rows, defaced) = (self.rows.lock().unwrap(), self.defaced.lock().unwrap());
-        let finding = |record: &LedgerRecord| match rows.get(&record.file_id) {
+        let mut shy = self.shy.lock().unwrap();
+        let mut finding = |record: &LedgerRecord| match rows.get(&record.file_id) {
+            _ if shy.remove(&record.file_id) => Finding::Unread,
             None => Finding::Missing,
             Some(row) if defaced.contains(&row.file_id) => Finding::Damaged,
             Some(row) if row.revision < record.revision => Finding::Older,
@@ -203,7 +207,7 @@ impl Ledger for FakeLedger {
             Some(row) if row == record => Finding::Same,
             Some(_) => Finding::Damaged,
         };
-        Ok(records.iter().map(finding).collect())
+        Ok(records.iter().map(&mut finding).collect())
     }
 
     async fn open_rows(&self, after: Option<Mark>) -> Result<Page, LedgerError> {

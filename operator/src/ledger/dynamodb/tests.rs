@@ -319,6 +319,15 @@ async fn rows_are_compared_with_their_records_a_hundred_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_table_that_reads_nothing_is_too_busy() {
+    let unread = json!({ "Keys": [{ "file_id": { "S": record().file_id } }] });
+    let answer = json!({ "Responses": {}, "UnprocessedKeys": { "etl-jobs": unread } });
+    let (ledger, _) = service(200, answer).await;
+    let error = ledger.compare(&[record()]).await.unwrap_err();
+    assert_eq!(error.cause, Cause::Throttled);
+}
+
+#[tokio::test]
 async fn rows_in_progress_are_found_by_their_index_page_by_page() {
     let answer = json!({
         "Items": [

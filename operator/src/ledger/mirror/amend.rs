@@ -5,7 +5,7 @@ use etl_core::ledger::{Closing, LedgerRecord};
 use tokio::time::{Instant, sleep_until};
 
 use super::{CAPACITY, Mirror};
-use crate::ledger::{Change, Finding, LedgerError};
+use crate::ledger::{Cause, Change, Finding, LedgerError};
 
 impl Mirror {
     /// Waits until `requests` may be made beside the writes. Nothing is asked of
@@ -32,6 +32,12 @@ impl Mirror {
             state.counts.fail(cause);
         }
         state.line.paced(cause, Instant::now());
+    }
+
+    /// The table was too busy to read all that was asked for.
+    pub(in crate::ledger) fn slow_down(&self) {
+        let now = Instant::now();
+        self.state().line.paced(Some(Cause::Throttled), now);
     }
 
     /// Does what a look at the row of `record` calls for.
