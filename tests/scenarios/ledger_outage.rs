@@ -6,12 +6,19 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use etl_tests::{LEDGER_TABLE, Tenant, Timeline};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::faults::{self, ATTEMPT, SMALL, ensure_attempts, spec, start_frozen};
-use crate::invariants::{self, attribute};
+use crate::invariants::{Row, attribute};
 
-/// The longest wait between two tries of the mirror, and a try.
+/// Within which the ledger follows after any outage.
 const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// Runs that begin and end while the ledger is away.
+const DOZENS: usize = 36;
+
+/// For all of them, on a machine with two cores.
+const ALL_OF_THEM: Duration = Duration::from_secs(400);
 
 /// DynamoDB is away for a whole run with a retry in it: the run does not mind,
 /// and the row that appears afterwards says what the status says.
@@ -53,10 +60,58 @@ async fn recorded_after(
         .etljob("unrecorded")
         .await?
         .context("the EtlJob is there")?;
-    let recorded = |row: &invariants::Row| attribute(row, "processing_status") == Some("COMPLETED");
+    let recorded = |row: &Row| attribute(row, "processing_status") == Some("COMPLETED");
     faults::wait_row(tenant, &job, "COMPLETED", CATCH_UP, recorded).await?;
     let done = faults::hold(tenant, &timeline, "unrecorded", SMALL).await?;
     ensure_attempts(&done, &[("WorkerLost", true), ("Complete", false)])
+}
+
+/// Many EtlJobs run in the outage, and some are deleted in it when they have
+/// ended: nothing but the operator knows of their runs by then.
+pub(crate) async fn dozens_of_runs_without_their_ledger_are_recorded_in_a_minute(
+    tenant: &Tenant<'_>,
+) -> Result<()> {
+    faults::put_source(tenant, SMALL)?;
+    let ledger = tenant.lab().site().dynamodb();
+    ledger.stop()?;
+    let ran = run_dozens(tenant).await;
+    ledger.start()?;
+    let start = Instant::now();
+    let jobs = ran?;
+    for job in &jobs {
+        let left = CATCH_UP.saturating_sub(start.elapsed());
+        let recorded = |row: &Row| attribute(row, "processing_status") == Some("COMPLETED");
+        let row = faults::wait_row(tenant, job, "COMPLETED", left, recorded).await?;
+        let revision = row.get("revision").and_then(|value| value.as_n().ok());
+        let expected = job["status"]["revision"].to_string();
+        ensure!(
+            revision == Some(&expected),
+            "the row has revision {revision:?}, the status {expected}"
+        );
+    }
+    Ok(())
+}
+
+/// The EtlJobs as they were at their ends.
+async fn run_dozens(tenant: &Tenant<'_>) -> Result<Vec<Value>> {
+    let deadline = Instant::now() + ALL_OF_THEM;
+    let names: Vec<String> = (0..DOZENS)
+        .map(|number| format!("dozens-{number}"))
+        .collect();
+    for name in &names {
+        tenant
+            .create_etljob(name, &spec(tenant, name, json!({})))
+            .await?;
+    }
+    let mut ended = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        ended.push(tenant.wait_complete(name, left).await?);
+        if number % 6 == 0 {
+            tenant.delete_etljob(name).await?;
+        }
+    }
+    Ok(ended)
 }
 
 /// A row with a higher revision stays as it is through a restart of the operator

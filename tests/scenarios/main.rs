@@ -25,6 +25,7 @@ mod invariants;
 mod job_deleted;
 mod leader;
 mod ledger_outage;
+mod ledger_repair;
 mod left_out;
 mod namespace_deleted;
 mod node_lost;
@@ -121,6 +122,8 @@ fn alone() -> Vec<Scenario> {
         scenario!(ledger_outage::a_newer_row_is_never_replaced),
         scenario!(ledger_outage::a_run_without_its_ledger_is_recorded_later),
         scenario!(ledger_outage::a_restart_during_an_outage_loses_no_row),
+        scenario!(ledger_outage::dozens_of_runs_without_their_ledger_are_recorded_in_a_minute),
+        scenario!(ledger_repair::the_next_operator_puts_right_what_happened_meanwhile),
         scenario!(node_lost::what_a_lost_node_had_committed_is_complete),
         scenario!(operator_killed::a_run_survives_its_operator_at_every_moment),
         scenario!(operator_killed::a_report_that_nobody_read_is_looked_up),

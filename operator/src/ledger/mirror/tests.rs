@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use etl_core::ledger::records;
+use etl_core::ledger::{Closing, records};
 use tokio::time::sleep;
 
 use super::*;
 use crate::simulation::fixture;
-use crate::simulation::ledger::FakeLedger;
+use crate::simulation::ledger::{FakeLedger, Trouble};
 
 fn record(run: u32, revision: i64) -> LedgerRecord {
     let mut job = fixture::etljob();
@@ -72,6 +72,30 @@ async fn a_record_offered_while_an_older_one_is_failing_takes_its_place() {
     mirror.drain();
     task.await.unwrap();
     assert_eq!(ledger.row(&record(1, 1).file_id).unwrap().revision, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_older_write_does_not_pass_for_that_of_a_newer_one() {
+    let (mirror, ledger) = (Arc::new(Mirror::default()), Arc::new(FakeLedger::default()));
+    let slow = |down| Trouble {
+        down,
+        latency: Duration::from_secs(5),
+        ..Trouble::default()
+    };
+    *ledger.trouble.lock().unwrap() = slow(None);
+    mirror.offer(record(1, 1));
+    let task = start(&mirror, &ledger);
+    sleep(Duration::from_secs(1)).await;
+    *ledger.trouble.lock().unwrap() = slow(Some(Cause::Unreachable));
+    mirror.offer(record(1, 2));
+    sleep(Duration::from_millis(4500)).await;
+    // The first has ended, and the second has not.
+    assert_eq!(ledger.row(&record(1, 1).file_id).unwrap().revision, 1);
+    assert_eq!(mirror.figures().backlog, 1);
+    *ledger.trouble.lock().unwrap() = Trouble::default();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(ledger.row(&record(1, 1).file_id).unwrap().revision, 2);
+    task.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,6 +376,24 @@ async fn nothing_follows_a_cancellation() {
     drain(&mirror, &ledger).await;
     let row = ledger.row(&record(1, 5).file_id).unwrap();
     assert_eq!(row.processing_status, ProcessingStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_known_is_not_replaced_by_one_that_is_guessed() {
+    let (mirror, ledger) = (Mirror::default(), FakeLedger::default());
+    let row = record(1, 5);
+    ledger.make(&Change::Write(row.clone())).await.unwrap();
+    mirror.offer_last(LedgerRecord {
+        processing_status: ProcessingStatus::Completed,
+        revision: 6,
+        ..row.clone()
+    });
+    mirror.forget(&row.uid);
+    let now = "2026-11-24T01:00:00Z".parse().unwrap();
+    mirror.close(Closing::decide(&row.file_id, Some(5), None, now).unwrap());
+    drain(&mirror, &ledger).await;
+    let row = ledger.row(&row.file_id).unwrap();
+    assert_eq!(row.processing_status, ProcessingStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
