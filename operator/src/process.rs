@@ -24,6 +24,7 @@ use crate::lease::gate::Gate;
 use crate::lease::kube::KubeLease;
 use crate::ledger::census::KubeResidents;
 use crate::ledger::dynamodb::DynamoDb;
+use crate::ledger::keeper;
 use crate::ledger::mirror::Mirror;
 use crate::ledger::repair::Repair;
 use crate::logging;
@@ -276,10 +277,7 @@ impl Flow {
                 clock: Clock::start(),
                 interval,
             };
-            tokio::select! {
-                () = queue.run(&ledger, &leadership) => {}
-                () = repair.run() => {}
-            }
+            keeper::keep(&repair).await;
         });
         Flow { mirror, task }
     }

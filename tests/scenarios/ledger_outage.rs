@@ -15,7 +15,7 @@ use crate::invariants::{Row, attribute};
 const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Runs that begin and end while the ledger is away.
-const DOZENS: usize = 36;
+const DOZENS: usize = 24;
 
 /// For all of them, on a machine with two cores.
 const ALL_OF_THEM: Duration = Duration::from_secs(400);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use etl_tests::{LEDGER_TABLE, Lab, Tenant, Timeline};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn wait_operators_gone(lab: &Lab) -> Result<()> {
 /// Removes the first row, alters the second, and takes the third its revision.
 async fn tamper(lab: &Lab, rows: &[Row]) -> Result<()> {
     let [removed, altered, defaced] = rows else {
-        anyhow::bail!("three rows are to be changed");
+        bail!("three rows are to be changed");
     };
     let table = lab.dynamodb();
     let key = removed.get("file_id").context("it has a key")?;

@@ -264,8 +264,8 @@ impl Mirror {
         }
     }
 
-    /// Forgets everything: another operator leads.
-    fn abandon(&self) {
+    /// Forgets everything: another operator leads, or the repair begins anew.
+    pub(super) fn abandon(&self) {
         let mut state = self.state();
         state.queue.clear();
         state.known.clear();

@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod census;
 pub mod dynamodb;
 pub mod figures;
+pub mod keeper;
 mod known;
 mod line;
 pub mod mirror;

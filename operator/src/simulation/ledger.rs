@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::cluster::ApiError;
 use crate::lease::Leadership;
 use crate::ledger::census::Residents;
+use crate::ledger::keeper;
 use crate::ledger::mirror::Mirror;
 use crate::ledger::repair::Repair;
 use crate::ledger::{Cause, Change, Finding, Ledger, LedgerError, Made, Mark, OpenRow, Page};
@@ -51,6 +52,8 @@ pub struct Trouble {
     pub throttled: u32,
     /// Every write takes effect, but its answer is lost.
     pub forgets_answers: bool,
+    /// It takes down whoever asks.
+    pub panics: bool,
     /// How long an answer takes.
     pub latency: Duration,
 }
@@ -114,6 +117,7 @@ impl FakeLedger {
             seen.reads + seen.writes
         };
         let trouble = *self.trouble.lock().unwrap();
+        assert!(!trouble.panics, "as told");
         tokio::time::sleep(trouble.latency).await;
         let throttled = (number % 10 < trouble.throttled).then_some(Cause::Throttled);
         let unreadable = trouble.unreadable.filter(|_| reads);
@@ -278,8 +282,5 @@ pub async fn keep(
         clock,
         interval: REPAIR_INTERVAL,
     };
-    tokio::select! {
-        () = mirror.run(ledger, leadership) => {}
-        () = repair.run() => {}
-    }
+    keeper::keep(&repair).await;
 }

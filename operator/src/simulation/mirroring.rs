@@ -410,3 +410,27 @@ async fn without_the_right_to_read_rows_are_written_all_the_same() {
         assert_eq!(second.mirror.figures().counts.sweeps, 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_way_to_the_ledger_costs_no_row_and_no_pass() {
+    let fleet = Fleet::new(50);
+    let operator = fleet.start(&Leadership::sole());
+    tokio::time::sleep(CONVERGED).await;
+    fleet.ledger.trouble.lock().unwrap().panics = true;
+    for number in 0..fleet.size() {
+        fleet.advance(&operator, number, is(Phase::Running)).await;
+        if number % 10 == 0 {
+            fleet.delete(number, Some(&operator));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(fleet.ledger.rows.lock().unwrap().len(), 0);
+    fleet.ledger.trouble.lock().unwrap().panics = false;
+    tokio::time::sleep(CONVERGED).await;
+    fleet.check();
+    for number in (0..fleet.size()).filter(|number| number % 10 != 0) {
+        fleet.advance(&operator, number, is(Phase::Complete)).await;
+    }
+    tokio::time::sleep(CONVERGED).await;
+    fleet.check();
+}
