@@ -1,7 +1,7 @@
 //! The Jobs that EtlJobs own, by owner, reduced to the facts that decisions
 //! are made on. Fed by one watch; a pass reads it for free.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use etl_api::EtlJob;
@@ -29,9 +29,18 @@ struct Index {
 /// By uid of the owner.
 type Families = HashMap<String, Family>;
 
+/// Of a hundred thousand of them most have one Job: there is no spare room.
 struct Family {
     owner: ObjectRef<EtlJob>,
-    jobs: BTreeMap<String, ChildJob>,
+    /// By name.
+    jobs: Vec<ChildJob>,
+}
+
+impl Family {
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.jobs
+            .binary_search_by(|job| job.name.as_str().cmp(name))
+    }
 }
 
 impl Default for Children {
@@ -50,7 +59,7 @@ impl Children {
         index
             .families
             .get(uid)
-            .map_or_else(Vec::new, |f| f.jobs.values().cloned().collect())
+            .map_or_else(Vec::new, |f| f.jobs.clone())
     }
 
     /// Waits for the first complete list.
@@ -115,25 +124,32 @@ fn put(families: &mut Families, job: &Job) -> Option<ObjectRef<EtlJob>> {
     let (uid, owner) = owner(job)?;
     let family = families.entry(uid).or_insert_with(|| Family {
         owner: owner.clone(),
-        jobs: BTreeMap::new(),
+        jobs: Vec::new(),
     });
     let child = ChildJob::from(job);
-    let before = family.jobs.insert(child.name.clone(), child.clone());
-    (before != Some(child)).then_some(owner)
+    match family.place(&child.name) {
+        Ok(place) if family.jobs[place] == child => None,
+        Ok(place) => {
+            family.jobs[place] = child;
+            Some(owner)
+        }
+        Err(place) => {
+            family.jobs.reserve_exact(1);
+            family.jobs.insert(place, child);
+            Some(owner)
+        }
+    }
 }
 
 fn remove(families: &mut Families, job: &Job) -> Option<ObjectRef<EtlJob>> {
     let (uid, owner) = owner(job)?;
     let family = families.get_mut(&uid)?;
+    let place = family.place(&job.name_any()).ok()?;
     // The name may have been given to a new Job already.
-    let same = |child: &ChildJob| Some(&child.uid) == job.metadata.uid.as_ref();
-    family
-        .jobs
-        .get(&job.name_any())
-        .is_some_and(same)
-        .then(|| {
-            family.jobs.remove(&job.name_any());
-        })?;
+    if Some(&family.jobs[place].uid) != job.metadata.uid.as_ref() {
+        return None;
+    }
+    family.jobs.remove(place);
     if family.jobs.is_empty() {
         families.remove(&uid);
     }

@@ -98,7 +98,7 @@ pub struct RunArgs {
     /// Log filter, such as `info` or `etl_operator=debug,info`.
     #[arg(long, env = "ETL_LOG", global = true)]
     pub log: Option<String>,
-    /// json or text.
+    /// json or text; text on a terminal and json elsewhere when empty.
     #[arg(long, env = "ETL_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
     /// Name of this pod, for events and as holder of the lease.

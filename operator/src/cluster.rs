@@ -19,8 +19,9 @@ use k8s_openapi::api::core::v1::Pod;
 /// What the operator asks of a cluster.
 ///
 /// # Guarantees
-/// Every call ends within ten seconds. An error that is not an answer of the
-/// server leaves open whether the request took effect.
+/// Every call ends within fifteen seconds, its wait for the budget included.
+/// An error that is not an answer of the server leaves open whether the request
+/// took effect.
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// Writes the status of `job`, if it still has its uid and

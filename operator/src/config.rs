@@ -1,5 +1,6 @@
 //! From the command line to settings that hold together.
 
+use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -125,7 +126,7 @@ impl TryFrom<RunArgs> for Config {
                 variable: "ETL_LOG",
                 source,
             })?,
-            log_format: log_format(args.log_format.as_deref())?,
+            log_format: log_format(args.log_format.as_deref(), stdout().is_terminal())?,
             lease: lease(&args)?,
             instance: args.pod_name.clone().unwrap_or_else(unnamed),
             api: allowance(&args)?,
@@ -288,8 +289,10 @@ fn listen(value: Option<&str>) -> Result<SocketAddr, ConfigError> {
     })
 }
 
-fn log_format(value: Option<&str>) -> Result<LogFormat, ConfigError> {
+fn log_format(value: Option<&str>, terminal: bool) -> Result<LogFormat, ConfigError> {
     match value {
+        // People read terminals, programs everything else.
+        None if terminal => Ok(LogFormat::Text),
         None | Some("json") => Ok(LogFormat::Json),
         Some("text") => Ok(LogFormat::Text),
         Some(other) => Err(ConfigError::Unusable {

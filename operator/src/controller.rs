@@ -14,11 +14,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::cache::Cache;
 use crate::health::{Health, Watched};
 use crate::metrics::{Counts, WorkMetrics};
 use crate::reconcile::{Context, Next, reconcile};
 use crate::stop::Stop;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Name, Turn, Turns};
 
 use post::Post;
 #[cfg(test)]
@@ -93,10 +94,10 @@ impl Controller {
                 Post::open(territory, context, &self.client, &self.health, &self.turns)
             })
             .unzip();
-        if let Some(post) = posts.first() {
-            let (metrics, posts) = (&post.context.metrics, posts.clone());
-            let work = metrics.work.clone();
-            metrics.sample(move || count(&posts, &work));
+        if let Some(Post { context, .. }) = posts.first().map(AsRef::as_ref) {
+            let caches: Vec<Cache> = posts.iter().map(|post| post.cache.clone()).collect();
+            let work = context.metrics.work.clone();
+            context.metrics.sample(move || count(&caches, &work));
         }
         tokio::select! {
             _ = select_all(watches.into_iter().map(FutureExt::boxed)) => {}
@@ -135,10 +136,10 @@ impl Controller {
     }
 }
 
-fn count(posts: &[Arc<Post>], metrics: &WorkMetrics) {
+fn count(caches: &[Cache], metrics: &WorkMetrics) {
     let mut counts = Counts::default();
-    for post in posts {
-        post.count(&mut counts);
+    for cache in caches {
+        cache.count(&mut counts);
     }
     metrics.etljobs(&counts);
 }
@@ -146,7 +147,8 @@ fn count(posts: &[Arc<Post>], metrics: &WorkMetrics) {
 /// One pass. An EtlJob that was deleted, or became unreadable, while its turn
 /// was due needs none.
 async fn pass(post: Arc<Post>, turn: Turn) -> (Turn, Next) {
-    let Some(job) = post.store.get(&turn.name.reference()) else {
+    let Name { namespace, name } = &turn.name;
+    let Some(job) = post.cache.get(namespace, name) else {
         return (turn, Next::OnChange);
     };
     let span = span(&job);

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use etl_api::EtlJob;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
-/// Compares the events of a watch with the store that they are about to
-/// change: it must see an event before the store does.
+use crate::cache::Cache;
+
+/// Compares the events of a watch with the cache that they are about to
+/// change: it must see an event before the cache does.
 pub struct Departures {
-    store: Store<EtlJob>,
+    cache: Cache,
     /// By uid, whether it can be read.
     listed: HashMap<String, bool>,
     /// Those that are there but cannot be read any more, by uid, as they last
@@ -34,10 +36,10 @@ pub struct Comings {
 }
 
 impl Departures {
-    /// `store` is the one that the same watch feeds, with what can be read.
-    pub fn new(store: Store<EtlJob>) -> Self {
+    /// `cache` is the one that the same watch feeds, with what can be read.
+    pub fn new(cache: Cache) -> Self {
         Departures {
-            store,
+            cache,
             listed: HashMap::new(),
             hidden: HashMap::new(),
         }
@@ -63,22 +65,28 @@ impl Departures {
 
     fn listed(&mut self) -> Comings {
         let listed = std::mem::take(&mut self.listed);
-        let mut known = std::mem::take(&mut self.hidden);
-        let hidden: Vec<String> = known.keys().cloned().collect();
-        for job in self.store.state() {
-            known.insert(job.uid().unwrap_or_default(), job);
-        }
         let mut comings = Comings::default();
-        for (uid, job) in known {
+        for (uid, job) in std::mem::take(&mut self.hidden) {
             match listed.get(&uid) {
                 None => comings.gone.push(job),
                 Some(false) => {
                     self.hidden.insert(uid, job);
                 }
-                Some(true) if hidden.contains(&uid) => {
-                    comings.back.push(ObjectRef::from_obj(job.as_ref()));
-                }
-                Some(true) => {}
+                Some(true) => comings.back.push(ObjectRef::from_obj(job.as_ref())),
+            }
+        }
+        for resident in self.cache.residents() {
+            let readable = listed.get(&*resident.uid);
+            if readable == Some(&true) {
+                continue;
+            }
+            let Some(job) = self.cache.get(&resident.namespace, &resident.name) else {
+                continue;
+            };
+            if readable.is_none() {
+                comings.gone.push(job);
+            } else {
+                self.hidden.insert(resident.uid.to_string(), job);
             }
         }
         comings
@@ -86,18 +94,20 @@ impl Departures {
 
     fn applied(&mut self, job: &DeserializeGuard<EtlJob>) -> Comings {
         let (reference, uid) = (reference(job), job.uid().unwrap_or_default());
-        let before = self.store.get(&reference);
+        let namespace = job.namespace().unwrap_or_default();
         let mut comings = Comings::default();
         // Deleted and made again behind the watch's back.
         let replaced = self.hidden.extract_if(|other, job| {
             *other != uid && ObjectRef::from_obj(job.as_ref()) == reference
         });
         comings.gone.extend(replaced.map(|(_, job)| job));
-        if let Some(before) = before {
-            if before.uid().as_ref() != Some(&uid) {
-                comings.gone.push(before);
+        if let Some(wish) = self.cache.wish(&namespace, &reference.name) {
+            let before = || self.cache.get(&namespace, &reference.name);
+            if *wish.uid != *uid {
+                comings.gone.extend(before());
             } else if job.0.is_err() {
-                self.hidden.insert(uid.clone(), before);
+                let before = before().map(|before| (uid.clone(), before));
+                self.hidden.extend(before);
             }
         }
         if job.0.is_ok() && self.hidden.remove(&uid).is_some() {
@@ -111,7 +121,10 @@ impl Departures {
         let hidden = self.hidden.remove(&uid);
         let last = match &job.0 {
             Ok(job) => Some(Arc::new(job.clone())),
-            Err(_) => hidden.or_else(|| self.store.get(&reference(job))),
+            Err(_) => hidden.or_else(|| {
+                let namespace = job.namespace().unwrap_or_default();
+                self.cache.get(&namespace, &job.name_any())
+            }),
         };
         Comings {
             gone: last
@@ -133,29 +146,28 @@ mod tests {
     use super::*;
     use crate::controller::readable;
     use crate::simulation::fixture;
-    use kube::runtime::reflector::{self, store::Writer};
 
     type Guard = DeserializeGuard<EtlJob>;
 
     struct Watch {
-        writer: Writer<EtlJob>,
+        cache: Cache,
         departures: Departures,
     }
 
     impl Watch {
         fn new() -> Self {
-            let (store, writer) = reflector::store();
+            let cache = Cache::new();
             Watch {
-                writer,
-                departures: Departures::new(store),
+                departures: Departures::new(cache.clone()),
+                cache,
             }
         }
 
         /// Uids of those that are gone, and names of those that are back.
         fn all(&mut self, event: Event<Guard>) -> (Vec<String>, Vec<String>) {
             let comings = self.departures.by(&event);
-            if let Some(event) = readable(event, &self.writer.as_reader()) {
-                self.writer.apply_watcher_event(&event);
+            if let Some(event) = readable(event, &self.cache) {
+                self.cache.apply(event);
             }
             let gone = comings.gone.iter().filter_map(|job| job.uid());
             let mut gone: Vec<String> = gone.collect();
@@ -233,7 +245,7 @@ mod tests {
         );
         let update = Event::Apply(unreadable("b", "2"));
         assert!(watch.see(update).is_empty());
-        assert!(watch.departures.store.is_empty());
+        assert!(watch.cache.residents().is_empty());
         // Both are told of when they do go, in whatever way.
         assert_eq!(watch.see(Event::Delete(unreadable("b", "2"))), ["2"]);
         assert_eq!(watch.list(&[]), ["1"]);
@@ -245,7 +257,7 @@ mod tests {
         let mut watch = Watch::new();
         watch.list(&[job("a", "1")]);
         assert_eq!(watch.see(Event::Delete(unreadable("a", "1"))), ["1"]);
-        assert!(watch.departures.store.is_empty());
+        assert!(watch.cache.residents().is_empty());
         // One that could never be read leaves nothing to tell.
         assert!(watch.see(Event::Delete(unreadable("z", "9"))).is_empty());
     }

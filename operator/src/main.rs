@@ -10,6 +10,7 @@
 mod act;
 mod backoff;
 mod budget;
+mod cache;
 mod children;
 mod cli;
 mod clock;
@@ -25,7 +26,6 @@ mod memory;
 mod metrics;
 mod observe;
 mod process;
-mod pruned;
 mod reconcile;
 #[cfg(test)]
 mod simulation;

@@ -33,8 +33,8 @@ use crate::reconcile::Context;
 use crate::stop::{self, Signals, Stop};
 use crate::turns::Turns;
 
-/// For passes that have begun to end. Every request is bounded by ten
-/// seconds.
+/// For passes that have begun to end. No request takes longer, its wait for the
+/// budget included.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// For the ledger to receive what is pending. The rest is written after the

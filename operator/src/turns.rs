@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etl_api::EtlJob;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -40,13 +38,6 @@ pub struct Name {
     pub namespace: Arc<str>,
     /// Its name there.
     pub name: Arc<str>,
-}
-
-impl Name {
-    /// The same as kube's stores know it.
-    pub fn reference(&self) -> ObjectRef<EtlJob> {
-        ObjectRef::new(&self.name).within(&self.namespace)
-    }
 }
 
 #[derive(Debug, Default)]

@@ -30,7 +30,6 @@ fn an_empty_value_is_an_unset_one() {
     );
     assert_eq!(config.settings.worker.resources, None);
     assert_eq!(config.listen, DEFAULT_LISTEN);
-    assert_eq!(config.log_format, LogFormat::Json);
 }
 
 #[test]
@@ -179,4 +178,44 @@ fn a_lease_needs_a_namespace() {
 fn processes_without_a_name_are_told_apart() {
     let instance = || Config::try_from(args()).unwrap().instance;
     assert_ne!(instance(), instance());
+}
+
+#[test]
+fn people_read_a_terminal_and_programs_everything_else() {
+    for (value, terminal, expected) in [
+        (None, true, LogFormat::Text),
+        (None, false, LogFormat::Json),
+        (Some("json"), true, LogFormat::Json),
+        (Some("text"), false, LogFormat::Text),
+    ] {
+        assert_eq!(log_format(value, terminal).unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_budget_and_the_passes_can_be_set() {
+    let set = |requests: &str, burst: &str, concurrency: &str| {
+        Config::try_from(RunArgs {
+            cluster_id: Some("test".into()),
+            worker_image: Some("worker:1".into()),
+            api_requests_per_second: Some(requests.into()),
+            api_burst: Some(burst.into()),
+            concurrency: Some(concurrency.into()),
+            ..RunArgs::default()
+        })
+    };
+    let config = set("50", "100", "4").unwrap();
+    assert_eq!((config.api.per_second, config.api.burst), (50.0, 100));
+    assert_eq!(config.concurrency, 4);
+    let config = set("", "", "").unwrap();
+    assert_eq!((config.api.per_second, config.api.burst), (500.0, 1000));
+    assert_eq!(config.concurrency, 16);
+    for (requests, burst, concurrency, variable) in [
+        ("0", "1", "1", "ETL_API_REQUESTS_PER_SECOND"),
+        ("1", "many", "1", "ETL_API_BURST"),
+        ("1", "1", "-1", "ETL_CONCURRENCY"),
+    ] {
+        let error = set(requests, burst, concurrency).unwrap_err();
+        assert!(error.to_string().starts_with(variable), "{error}");
+    }
 }

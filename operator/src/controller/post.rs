@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use etl_api::{EtlJob, Phase, labels};
+use etl_api::{EtlJob, labels};
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::{Territory, observe_health};
+use crate::cache::{Cache, Wish};
 use crate::departures::{Departures, reference};
 use crate::health::Health;
-use crate::metrics::Counts;
-use crate::pruned::pruned;
 use crate::reconcile::Context;
 use crate::turns::Turns;
 
@@ -24,7 +22,7 @@ use crate::turns::Turns;
 pub struct Post {
     territory: Territory,
     /// Its EtlJobs, as the watch brought them last.
-    pub store: Store<EtlJob>,
+    pub cache: Cache,
     /// What a pass works with.
     pub context: Context,
     turns: Arc<Turns>,
@@ -39,27 +37,18 @@ impl Post {
         health: &Health,
         turns: &Arc<Turns>,
     ) -> (Arc<Post>, impl Future<Output = ()> + Send + use<>) {
-        let (store, writer) = reflector::store();
+        let cache = Cache::new();
         if let Some(mirror) = &context.mirror {
-            mirror.census.enlist(store.clone());
+            mirror.census.enlist(cache.clone());
         }
         let post = Arc::new(Post {
             territory,
-            store,
+            cache,
             context,
             turns: Arc::clone(turns),
         });
-        let watches = Arc::clone(&post).watch(writer, client.clone(), health.clone());
+        let watches = Arc::clone(&post).watch(client.clone(), health.clone());
         (post, watches)
-    }
-
-    /// Adds its EtlJobs to `counts`, by phase; one that has none is about to
-    /// get its first.
-    pub fn count(&self, counts: &mut Counts) {
-        for job in self.store.state() {
-            let phase = job.status.as_ref().and_then(|status| status.phase);
-            counts[phase.unwrap_or(Phase::Pending) as usize] += 1;
-        }
     }
 
     /// Whether the EtlJobs of this namespace are looked after from here.
@@ -70,10 +59,10 @@ impl Post {
         }
     }
 
-    async fn watch(self: Arc<Self>, writer: Writer<EtlJob>, client: Client, health: Health) {
+    async fn watch(self: Arc<Self>, client: Client, health: Health) {
         tokio::select! {
             () = self.watch_jobs(&client, &health) => {}
-            () = self.watch_etljobs(writer, &client, &health) => {}
+            () = self.watch_etljobs(&client, &health) => {}
             () = self.look_at_all() => {}
         }
     }
@@ -94,16 +83,16 @@ impl Post {
         }
     }
 
-    /// Keeps the store of EtlJobs up to date, and triggers those of which
+    /// Keeps the cache of EtlJobs up to date, and triggers those of which
     /// something else is asked than before. Own status writes trigger nothing:
     /// wake-ups say when to look again.
-    async fn watch_etljobs(&self, mut writer: Writer<EtlJob>, client: &Client, health: &Health) {
+    async fn watch_etljobs(&self, client: &Client, health: &Health) {
         let watched = self.territory.watched::<EtlJob>(health, "EtlJob");
-        let mut departures = Departures::new(self.store.clone());
+        let mut departures = Departures::new(self.cache.clone());
         let api = self.territory.api::<DeserializeGuard<EtlJob>>(client);
         let events = watcher(api, watcher::Config::default()).default_backoff();
         let mut events = std::pin::pin!(events);
-        // Of a list under way; its objects are not in the store before its end.
+        // Of a list under way; its objects are not in the cache before its end.
         let mut wishes = Vec::new();
         while let Some(event) = events.next().await {
             observe_health(&watched, &event);
@@ -112,7 +101,7 @@ impl Post {
             for job in comings.gone {
                 self.context.depart(job);
             }
-            let Some(event) = readable(event, &self.store).map(prune) else {
+            let Some(event) = readable(event, &self.cache) else {
                 continue;
             };
             match &event {
@@ -120,13 +109,14 @@ impl Post {
                 Event::InitApply(job) | Event::Apply(job) => wishes.extend(self.news(job)),
                 Event::InitDone | Event::Delete(_) => {}
             }
-            writer.apply_watcher_event(&event);
             if let Event::Apply(job) = &event {
                 self.context.memory.caught_up(job);
             }
-            if matches!(event, Event::Apply(_) | Event::InitDone) {
-                // Those that can be read again have lost theirs.
-                for job in wishes.drain(..).chain(comings.back) {
+            let settled = matches!(event, Event::Apply(_) | Event::InitDone);
+            self.cache.apply(event);
+            if settled {
+                // Those that can be read again have lost their turns.
+                for job in std::mem::take(&mut wishes).into_iter().chain(comings.back) {
                     self.trigger(&job);
                 }
             }
@@ -136,10 +126,9 @@ impl Post {
     /// The EtlJob, if something else is asked for with it than before.
     fn news(&self, job: &EtlJob) -> Option<ObjectRef<EtlJob>> {
         let reference = ObjectRef::from_obj(job);
-        let before = self.store.get(&reference);
-        before
-            .is_none_or(|before| wish(&before) != wish(job))
-            .then_some(reference)
+        let namespace = reference.namespace.as_deref().unwrap_or_default();
+        let before = self.cache.wish(namespace, &reference.name);
+        (before != Some(Wish::from(job))).then_some(reference)
     }
 
     /// Looks at every EtlJob as soon as there is something to decide on, and
@@ -148,8 +137,8 @@ impl Post {
         self.context.children.synced().await;
         let mut beginnings = std::pin::pin!(self.context.leadership.beginnings());
         loop {
-            for job in self.store.state() {
-                self.trigger(&ObjectRef::from_obj(job.as_ref()));
+            for job in self.cache.residents() {
+                self.turns.trigger(&job.namespace, &job.name);
             }
             // One that never comes is no reason to end.
             if beginnings.next().await.is_none() {
@@ -168,24 +157,16 @@ impl Post {
     }
 }
 
-fn prune(event: Event<EtlJob>) -> Event<EtlJob> {
-    match event {
-        Event::Apply(job) => Event::Apply(pruned(job)),
-        Event::InitApply(job) => Event::InitApply(pruned(job)),
-        Event::Delete(job) => Event::Delete(job),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-    }
-}
-
 /// Leaves out objects that this version cannot read, such as those of a newer
 /// one: they must not keep the others from being looked at. One that is in
-/// `store` leaves it, because nothing good can be decided on what it was.
-pub fn readable(
-    event: Event<DeserializeGuard<EtlJob>>,
-    store: &Store<EtlJob>,
-) -> Option<Event<EtlJob>> {
-    let known = |reference| Some(EtlJob::clone(&*store.get(&reference)?));
+/// `cache` leaves it, because nothing good can be decided on what it was.
+pub fn readable(event: Event<DeserializeGuard<EtlJob>>, cache: &Cache) -> Option<Event<EtlJob>> {
+    let known = |reference: ObjectRef<EtlJob>| {
+        let namespace = reference.namespace.unwrap_or_default();
+        cache
+            .get(&namespace, &reference.name)
+            .map(Arc::unwrap_or_clone)
+    };
     Some(match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
@@ -214,12 +195,4 @@ fn read(guard: DeserializeGuard<EtlJob>) -> Result<EtlJob, ObjectRef<EtlJob>> {
         );
         reference
     })
-}
-
-/// What somebody else asks for with an EtlJob: its uid, its generation, and
-/// whether it is to be deleted.
-pub(super) fn wish(job: &EtlJob) -> (Option<&str>, Option<i64>, bool) {
-    let metadata = &job.metadata;
-    let deleting = metadata.deletion_timestamp.is_some();
-    (metadata.uid.as_deref(), metadata.generation, deleting)
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use etl_core::ledger::ProcessingStatus;
 use tokio::task::JoinHandle;
 
-use super::post::wish;
 use super::*;
 use crate::clock::Clock;
 use crate::cluster::kube::KubeCluster;
@@ -209,21 +208,6 @@ async fn an_own_status_write_triggers_nothing_and_a_wake_up_does() {
         .wait(&format!("PUT {ETLJOBS}/trips/status"), 2)
         .await;
     operator.end().await;
-}
-
-#[test]
-fn a_wish_is_a_change_of_the_spec_or_the_begin_of_a_deletion() {
-    let job = fixture::etljob();
-    let mut status = job.clone();
-    status.metadata.resource_version = Some("9".into());
-    status.status = None;
-    assert_eq!(wish(&job), wish(&status));
-    let mut edited = job.clone();
-    edited.metadata.generation = Some(2);
-    let mut deleted = job.clone();
-    deleted.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
-    assert_ne!(wish(&job), wish(&edited));
-    assert_ne!(wish(&job), wish(&deleted));
 }
 
 #[tokio::test(start_paused = true)]

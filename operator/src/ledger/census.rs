@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use etl_api::EtlJob;
 use kube::api::ListParams;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
+use crate::cache::{Cache, Resident};
 use crate::cluster::{ApiError, bounded};
 
 /// Bound of one look at the API server.
@@ -19,7 +19,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 #[async_trait]
 pub trait Residents: Send + Sync {
     /// All EtlJobs that are cached, once every cache is complete.
-    async fn listed(&self) -> Vec<Arc<EtlJob>>;
+    async fn listed(&self) -> Vec<Resident>;
 
     /// One of them, as it is cached now.
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<EtlJob>>;
@@ -33,7 +33,7 @@ pub trait Residents: Send + Sync {
 #[derive(Debug)]
 pub struct Census {
     territories: usize,
-    stores: Mutex<Vec<Store<EtlJob>>>,
+    caches: Mutex<Vec<Cache>>,
     enlisted: watch::Sender<usize>,
 }
 
@@ -42,36 +42,33 @@ impl Census {
     pub fn new(territories: usize) -> Self {
         Census {
             territories,
-            stores: Mutex::default(),
+            caches: Mutex::default(),
             enlisted: watch::Sender::new(0),
         }
     }
 
     /// Adds the cache of a territory.
-    pub fn enlist(&self, store: Store<EtlJob>) {
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.push(store);
-        self.enlisted.send_replace(stores.len());
+    pub fn enlist(&self, cache: Cache) {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.push(cache);
+        self.enlisted.send_replace(caches.len());
     }
 
     /// The caches, once there is one of each territory and all are complete.
-    async fn complete(&self) -> Vec<Store<EtlJob>> {
+    async fn complete(&self) -> Vec<Cache> {
         let mut enlisted = self.enlisted.subscribe();
         // The sender is `self`: it outlives the wait.
         let _ = enlisted.wait_for(|count| *count >= self.territories).await;
-        let stores = self.stores();
-        for store in &stores {
-            if store.wait_until_ready().await.is_err() {
-                // Its watch has ended: so does the process.
-                std::future::pending::<()>().await;
-            }
+        let caches = self.caches();
+        for cache in &caches {
+            cache.complete().await;
         }
-        stores
+        caches
     }
 
-    fn stores(&self) -> Vec<Store<EtlJob>> {
-        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.clone()
+    fn caches(&self) -> Vec<Cache> {
+        let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.clone()
     }
 }
 
@@ -90,15 +87,14 @@ impl<'a> KubeResidents<'a> {
 
 #[async_trait]
 impl Residents for KubeResidents<'_> {
-    async fn listed(&self) -> Vec<Arc<EtlJob>> {
-        let stores = self.census.complete().await;
-        stores.iter().flat_map(Store::state).collect()
+    async fn listed(&self) -> Vec<Resident> {
+        let caches = self.census.complete().await;
+        caches.iter().flat_map(Cache::residents).collect()
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<EtlJob>> {
-        let reference = ObjectRef::new(name).within(namespace);
-        let stores = self.census.stores();
-        stores.iter().find_map(|store| store.get(&reference))
+        let caches = self.census.caches();
+        caches.iter().find_map(|cache| cache.get(namespace, name))
     }
 
     async fn live_uid(&self, namespace: &str, name: &str) -> Result<Option<String>, ApiError> {
@@ -117,24 +113,22 @@ mod tests {
     use crate::simulation::apiserver::ApiServer;
     use crate::simulation::fixture;
     use futures::FutureExt;
-    use kube::runtime::reflector;
     use kube::runtime::watcher::Event;
 
     #[tokio::test]
     async fn nobody_is_counted_before_everybody_is_listed() {
         let (census, client) = (Census::new(2), ApiServer::new().client());
         let residents = KubeResidents::new(&census, client);
-        let (first, mut first_writer) = reflector::store();
-        let (second, mut second_writer) = reflector::store();
-        census.enlist(first);
-        first_writer.apply_watcher_event(&Event::Init);
-        first_writer.apply_watcher_event(&Event::InitApply(fixture::etljob()));
-        first_writer.apply_watcher_event(&Event::InitDone);
+        let (first, second) = (Cache::new(), Cache::new());
+        census.enlist(first.clone());
+        first.apply(Event::Init);
+        first.apply(Event::InitApply(fixture::etljob()));
+        first.apply(Event::InitDone);
         assert!(residents.listed().now_or_never().is_none());
-        census.enlist(second);
+        census.enlist(second.clone());
         assert!(residents.listed().now_or_never().is_none());
-        second_writer.apply_watcher_event(&Event::Init);
-        second_writer.apply_watcher_event(&Event::InitDone);
+        second.apply(Event::Init);
+        second.apply(Event::InitDone);
         assert_eq!(residents.listed().await.len(), 1);
         assert!(residents.get(fixture::NAMESPACE, "trips").is_some());
         assert!(residents.get("elsewhere", "trips").is_none());

@@ -18,6 +18,7 @@ use super::census::Residents;
 use super::mirror::Mirror;
 use super::{COMPARE_LIMIT, Finding, Ledger, LedgerError, Mark, OpenRow};
 use crate::backoff::Backoff;
+use crate::cache::Resident;
 use crate::clock::Clock;
 use crate::cluster::ApiError;
 use crate::lease::Leadership;
@@ -147,8 +148,10 @@ impl Repair<'_> {
         {
             // What cannot be read can still be written: more dearly, but a row
             // that is as new costs its condition only.
-            for record in etljobs.iter().flat_map(|job| self.records(job)) {
-                self.mirror.offer(record);
+            for job in etljobs.iter().filter_map(|job| self.present(job)) {
+                for record in self.records(&job) {
+                    self.mirror.offer(record);
+                }
             }
             self.mirror.swept();
         }
@@ -159,11 +162,7 @@ impl Repair<'_> {
     }
 
     /// Compares the rows of all runs that these EtlJobs know.
-    async fn compare(
-        &self,
-        etljobs: &[Arc<EtlJob>],
-        report: &mut Report,
-    ) -> Result<(), SweepError> {
+    async fn compare(&self, etljobs: &[Resident], report: &mut Report) -> Result<(), SweepError> {
         let mut batch = Vec::with_capacity(COMPARE_LIMIT);
         for job in etljobs {
             // As it is by now, not as it was when the sweep began.
@@ -273,10 +272,9 @@ impl Repair<'_> {
     }
 
     /// The same EtlJob as it is cached now.
-    fn present(&self, job: &EtlJob) -> Option<Arc<EtlJob>> {
-        let namespace = job.namespace().unwrap_or_default();
-        let cached = self.residents.get(&namespace, &job.name_any())?;
-        (cached.uid() == job.uid()).then_some(cached)
+    fn present(&self, job: &Resident) -> Option<Arc<EtlJob>> {
+        let cached = self.residents.get(&job.namespace, &job.name)?;
+        (cached.uid().as_deref() == Some(&job.uid)).then_some(cached)
     }
 
     /// Records that its rows should be; none for one that is being deleted, whose

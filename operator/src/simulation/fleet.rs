@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::cluster::FakeCluster;
 use super::fixture;
 use super::ledger::{FakeLedger, keep};
+use crate::cache::Resident;
 use crate::clock::Clock;
 use crate::cluster::ApiError;
 use crate::lease::Leadership;
@@ -173,8 +174,9 @@ impl Homes {
 
 #[async_trait]
 impl Residents for Homes {
-    async fn listed(&self) -> Vec<Arc<EtlJob>> {
-        self.all()
+    async fn listed(&self) -> Vec<Resident> {
+        let all = self.all();
+        all.iter().map(|job| Resident::from(job.as_ref())).collect()
     }
 
     fn get(&self, _: &str, name: &str) -> Option<Arc<EtlJob>> {

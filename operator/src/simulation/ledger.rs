@@ -11,6 +11,7 @@ use kube::ResourceExt;
 
 use super::cluster::FakeCluster;
 use super::fixture;
+use crate::cache::Resident;
 use crate::clock::Clock;
 use crate::cluster::ApiError;
 use crate::lease::Leadership;
@@ -244,13 +245,8 @@ impl Ledger for FakeLedger {
 /// What the API server holds, with caches that are always up to date.
 #[async_trait]
 impl Residents for FakeCluster {
-    async fn listed(&self) -> Vec<Arc<EtlJob>> {
-        self.state()
-            .etljob
-            .clone()
-            .map(Arc::new)
-            .into_iter()
-            .collect()
+    async fn listed(&self) -> Vec<Resident> {
+        self.state().etljob.iter().map(Resident::from).collect()
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<EtlJob>> {
