@@ -10,6 +10,7 @@ mod fleet;
 mod invariants;
 pub mod ledger;
 mod mirroring;
+mod outages;
 mod scenarios;
 mod sweep;
 mod workers;
