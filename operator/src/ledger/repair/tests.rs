@@ -25,8 +25,9 @@ struct Town {
 
 #[async_trait]
 impl Residents for Town {
-    async fn listed(&self) -> Vec<Arc<EtlJob>> {
-        self.cached.lock().unwrap().clone()
+    async fn listed(&self) -> Vec<Resident> {
+        let cached = self.cached.lock().unwrap();
+        cached.iter().map(|job| Resident::from(&**job)).collect()
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<EtlJob>> {
