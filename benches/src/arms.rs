@@ -60,7 +60,7 @@ pub(crate) const ARMS: &[Arm] = &[
         name: "etl",
         title: "etl-engine",
         program: Program::Own("etl"),
-        settings: "the product's defaults, but null fields written as `null`; rows in order; 152 MiB, what a worker of 256 MiB gives its engine",
+        settings: "the product's defaults, but null fields written as `null`; rows in order; 152 MiB, what a worker of 256 MiB gives its engine, or what the engine says that it needs",
         role: Role::Ours,
         compressions: ALL,
         discards: true,

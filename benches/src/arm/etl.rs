@@ -11,7 +11,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use etl_engine::{
-    Budget, Compression, Conversion, JsonOptions, Nulls, Options, ReadAt, ReadError, Sink,
+    Budget, Compression, Conversion, Error, JsonOptions, Nulls, Options, ReadAt, ReadError, Sink,
     SinkError,
 };
 use rustix::buffer::spare_capacity;
@@ -19,7 +19,9 @@ use rustix::io::{Errno, pread};
 
 use super::{Encoder, Task, create};
 
-/// What a worker with the default limit of 256 MiB gives its engine.
+/// What a worker with the default limit of 256 MiB gives its engine. Where that
+/// is not enough, the engine gets what it asks for, as a worker does on its next
+/// attempt.
 const MEMORY_BYTES: u64 = 152 << 20;
 
 /// Converts the inputs; several of them side by side, one thread each.
@@ -56,7 +58,15 @@ fn convert_file(input: &Path, output: &PathBuf, task: &Task, budget: &Budget) ->
     let file = File::open(input)?;
     let size = file.metadata()?.len();
     let source = Arc::new(FileSource { file, size });
-    let conversion = Conversion::open(source, &options(task), budget)?;
+    let options = options(task);
+    let open = |budget| Conversion::open(Arc::<FileSource>::clone(&source), &options, budget);
+    let conversion = match open(budget) {
+        Err(Error::NotEnoughMemory { needed, .. }) => open(&Budget {
+            memory_bytes: needed,
+            ..*budget
+        })?,
+        opened => opened?,
+    };
     conversion.convert(&mut FileSink(create(output)?))?;
     Ok(())
 }
