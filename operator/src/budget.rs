@@ -29,6 +29,9 @@ const FAILURES: u32 = 5;
 /// number that somebody has mistyped.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Shortest pause: a server that says 0 is overloaded all the same.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long the one request after a pause may be without an answer before
 /// another is let through.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,6 +87,8 @@ pub enum Standing {
     Overloaded(Option<Duration>),
     /// It failed, or did not answer.
     Failing,
+    /// Nothing: one request failed, of which something else may be the cause.
+    Untold,
 }
 
 /// The budget of the process; cheap to clone.
@@ -181,6 +186,7 @@ impl Budget {
             Standing::Fine => state.fine(),
             Standing::Overloaded(after) => state.pause(after),
             Standing::Failing => state.failing(),
+            Standing::Untold => false,
         };
         if changed && state.gate != Gate::Open {
             self.0.metrics.paused();
@@ -277,7 +283,7 @@ impl State {
         }
         let pause = after.map_or_else(
             || PAUSE.delay(self.pauses),
-            |after| after.min(LONGEST_PAUSE),
+            |after| after.clamp(SHORTEST_PAUSE, LONGEST_PAUSE),
         );
         self.gate = Gate::Closed(closed.map_or(now + pause, |until| until.max(now + pause)));
         self.failures = 0;

@@ -112,7 +112,27 @@ async fn no_pause_is_longer_than_a_minute_whatever_the_server_says() {
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 
+/// Nor is one shorter than a second: a server that asks for 0 would be asked
+/// without end.
+#[tokio::test(start_paused = true)]
+async fn no_pause_is_shorter_than_a_second_whatever_the_server_says() {
+    let budget = budget(100.0, 100);
+    budget.learn(Standing::Overloaded(Some(Duration::ZERO)));
+    let begun = Instant::now();
+    budget.admit(Priority::Finish).await;
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
 /// One namespace's broken webhook must not stop the others.
+#[tokio::test(start_paused = true)]
+async fn errors_that_others_may_have_caused_pause_nothing() {
+    let budget = budget(100.0, 100);
+    for _ in 0..100 {
+        budget.learn(Standing::Untold);
+    }
+    assert_eq!(admitted(&budget, 10, seconds(0.01)).await, 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn failures_pause_everything_only_when_nothing_else_succeeds() {
     let budget = budget(100.0, 100);

@@ -143,6 +143,8 @@ fn standing<B>(answer: &Response<B>) -> Standing {
     match answer.status() {
         StatusCode::TOO_MANY_REQUESTS => Standing::Overloaded(after),
         StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Standing::Overloaded(after),
+        // What the server says of a webhook or a quota that does not work, too.
+        StatusCode::INTERNAL_SERVER_ERROR => Standing::Untold,
         status if status.is_server_error() => Standing::Failing,
         _ => Standing::Fine,
     }

@@ -95,10 +95,21 @@ async fn a_refusal_says_nothing_against_the_server() {
     }
 }
 
+/// It may be a webhook that does not work.
+#[tokio::test(start_paused = true)]
+async fn an_internal_error_says_nothing_about_the_server() {
+    let bench = Bench::new();
+    let jobs = bench.jobs(always(500, None));
+    for _ in 0..20 {
+        jobs.get("a").await.unwrap_err();
+    }
+    assert!(bench.is_open(Duration::ZERO).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_fails_or_does_not_answer_time_and_again_is_given_a_rest() {
     let silent = Router::new().fallback(std::future::pending::<()>);
-    for (router, code) in [(always(500, None), "500"), (silent, "error")] {
+    for (router, code) in [(always(503, None), "503"), (silent, "error")] {
         let bench = Bench::new();
         let jobs = bench.jobs(router);
         for _ in 0..5 {
