@@ -149,27 +149,39 @@ impl WorkMetrics {
     }
 
     fn attempt_started(&self, before: Option<&EtlJobStatus>, after: &EtlJobStatus) {
-        let Some(attempt) = &after.attempt else {
-            return;
-        };
-        let open = before.and_then(|status| status.attempt.as_ref());
-        let known =
-            open.is_some_and(|open| open.number == attempt.number && open.running_time.is_some());
-        if let Some(running) = attempt.running_time.filter(|_| !known) {
-            self.start_wait
-                .observe(between(attempt.start_time, running));
+        if let Some(attempt) = &after.attempt {
+            self.started(
+                attempt.number,
+                attempt.start_time,
+                attempt.running_time,
+                before,
+            );
         }
     }
 
     fn attempt_ended(&self, attempt: &AttemptRecord, before: Option<&EtlJobStatus>) {
         self.attempts.with([word(&attempt.result)]).inc();
         // One that was never seen running has its time only here.
+        self.started(
+            attempt.number,
+            attempt.start_time,
+            attempt.running_time,
+            before,
+        );
+    }
+
+    /// Counts the wait of an attempt for its start, unless `before` knew of it.
+    fn started(
+        &self,
+        number: u32,
+        start: Timestamp,
+        running: Option<Timestamp>,
+        before: Option<&EtlJobStatus>,
+    ) {
         let open = before.and_then(|status| status.attempt.as_ref());
-        let known =
-            open.is_some_and(|open| open.number == attempt.number && open.running_time.is_some());
-        if let Some(running) = attempt.running_time.filter(|_| !known) {
-            self.start_wait
-                .observe(between(attempt.start_time, running));
+        let known = open.is_some_and(|open| open.number == number && open.running_time.is_some());
+        if let Some(running) = running.filter(|_| !known) {
+            self.start_wait.observe(between(start, running));
         }
     }
 
