@@ -24,6 +24,12 @@ pub trait Residents: Send + Sync {
     /// One of them, as it is cached now.
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<EtlJob>>;
 
+    /// The uid of one of them, for which a cache need not unpack it.
+    fn uid(&self, namespace: &str, name: &str) -> Option<Arc<str>> {
+        let uid = self.get(namespace, name)?.uid()?;
+        Some(uid.into())
+    }
+
     /// The uid of the EtlJob of this name, as the API server knows it now,
     /// whether or not it can be read. `None` if there is none.
     async fn live_uid(&self, namespace: &str, name: &str) -> Result<Option<String>, ApiError>;
@@ -97,6 +103,12 @@ impl Residents for KubeResidents<'_> {
         caches.iter().find_map(|cache| cache.get(namespace, name))
     }
 
+    fn uid(&self, namespace: &str, name: &str) -> Option<Arc<str>> {
+        let caches = self.census.caches();
+        let wish = caches.iter().find_map(|cache| cache.wish(namespace, name));
+        Some(wish?.uid)
+    }
+
     async fn live_uid(&self, namespace: &str, name: &str) -> Result<Option<String>, ApiError> {
         let api: Api<EtlJob> = Api::namespaced(self.client.clone(), namespace);
         // Listing is a right that the operator has already, and the API server
@@ -132,5 +144,8 @@ mod tests {
         assert_eq!(residents.listed().await.len(), 1);
         assert!(residents.get(fixture::NAMESPACE, "trips").is_some());
         assert!(residents.get("elsewhere", "trips").is_none());
+        let uid = residents.uid(fixture::NAMESPACE, "trips");
+        assert_eq!(uid.as_deref(), fixture::etljob().uid().as_deref());
+        assert!(residents.uid("elsewhere", "trips").is_none());
     }
 }

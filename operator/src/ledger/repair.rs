@@ -202,7 +202,7 @@ impl Repair<'_> {
             }
             report.count(finding);
             // One that went meanwhile is not made known again.
-            if self.resident(&record.file_id).is_some() {
+            if self.has_owner(&record.file_id) {
                 self.mirror.found(record, finding);
             }
         }
@@ -235,7 +235,7 @@ impl Repair<'_> {
             return Ok(());
         };
         report.open += 1;
-        let resident = self.resident(&row.file_id);
+        let resident = self.cached(key.namespace, key.name, key.uid);
         if resident.is_none() && self.is_live(&key).await? {
             // It came just now, or cannot be read by this version.
             return Ok(());
@@ -264,17 +264,23 @@ impl Repair<'_> {
         Ok(live.as_deref() == Some(key.uid))
     }
 
-    /// The EtlJob that a row belongs to, as it is cached now.
-    fn resident(&self, file_id: &str) -> Option<Arc<EtlJob>> {
-        let key = RowKey::parse(file_id)?;
-        let cached = self.residents.get(key.namespace, key.name)?;
-        (cached.uid().as_deref() == Some(key.uid)).then_some(cached)
-    }
-
     /// The same EtlJob as it is cached now.
     fn present(&self, job: &Resident) -> Option<Arc<EtlJob>> {
-        let cached = self.residents.get(&job.namespace, &job.name)?;
-        (cached.uid().as_deref() == Some(&job.uid)).then_some(cached)
+        self.cached(&job.namespace, &job.name, &job.uid)
+    }
+
+    /// The EtlJob with this uid as it is cached now.
+    fn cached(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<EtlJob>> {
+        let cached = self.residents.get(namespace, name)?;
+        (cached.uid().as_deref() == Some(uid)).then_some(cached)
+    }
+
+    /// Whether the EtlJob that a row belongs to is cached now.
+    fn has_owner(&self, file_id: &str) -> bool {
+        RowKey::parse(file_id).is_some_and(|key| {
+            let uid = self.residents.uid(key.namespace, key.name);
+            uid.as_deref() == Some(key.uid)
+        })
     }
 
     /// Records that its rows should be; none for one that is being deleted, whose
