@@ -169,6 +169,19 @@ pub(crate) async fn wait_row(
     }
 }
 
+/// An EtlJob over the small source, made here and complete: see [`hold`].
+pub(crate) async fn complete(
+    tenant: &Tenant<'_>,
+    timeline: &Timeline,
+    name: &str,
+) -> Result<Value> {
+    tenant
+        .create_etljob(name, &spec(tenant, name, json!({})))
+        .await?;
+    tenant.wait_complete(name, ATTEMPT).await?;
+    hold(tenant, timeline, name, SMALL).await
+}
+
 /// Everything that holds at the end of a run holds, and the one output has the
 /// `rows` rows of the generated source. Returns the EtlJob.
 pub(crate) async fn hold(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use etl_tests::{LEDGER_TABLE, Tenant, Timeline};
+use etl_tests::{LEDGER_TABLE, Tenant};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -119,7 +119,7 @@ async fn run_dozens(tenant: &Tenant<'_>) -> Result<Vec<Value>> {
 pub(crate) async fn a_newer_row_is_never_replaced(tenant: &Tenant<'_>) -> Result<()> {
     faults::put_source(tenant, SMALL)?;
     let timeline = tenant.timeline().await?;
-    let job = complete(tenant, &timeline, "ahead").await?;
+    let job = faults::complete(tenant, &timeline, "ahead").await?;
     let mut row = tenant
         .ledger_row(&job, 1)
         .await?
@@ -150,19 +150,11 @@ pub(crate) async fn a_newer_row_is_never_replaced(tenant: &Tenant<'_>) -> Result
         .await?;
     // Rows are written in the order in which they are offered: when this one is
     // there, the other has been tried.
-    complete(tenant, &timeline, "afterwards").await?;
+    faults::complete(tenant, &timeline, "afterwards").await?;
     let now = tenant
         .ledger_row(&job, 1)
         .await?
         .context("the row is there")?;
     ensure!(now == row, "the newer row was replaced: {now:?}");
     Ok(())
-}
-
-async fn complete(tenant: &Tenant<'_>, timeline: &Timeline, name: &str) -> Result<Value> {
-    tenant
-        .create_etljob(name, &spec(tenant, name, json!({})))
-        .await?;
-    tenant.wait_complete(name, ATTEMPT).await?;
-    faults::hold(tenant, timeline, name, SMALL).await
 }

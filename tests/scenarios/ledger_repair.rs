@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use etl_tests::{LEDGER_TABLE, Lab, Tenant, Timeline};
-use serde_json::{Value, json};
+use etl_tests::{LEDGER_TABLE, Lab, Tenant};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::faults::{self, ATTEMPT, SMALL, spec, start_frozen};
+use crate::faults::{self, SMALL, start_frozen};
 use crate::invariants::{Row, attribute};
 
 /// For pods to go, and for a sweep to be made and written.
@@ -24,7 +24,7 @@ pub(crate) async fn the_next_operator_puts_right_what_happened_meanwhile(
     let timeline = tenant.timeline().await?;
     let mut finished = Vec::new();
     for name in ["removed", "altered", "defaced"] {
-        finished.push(complete(tenant, &timeline, name).await?);
+        finished.push(faults::complete(tenant, &timeline, name).await?);
     }
     let (doomed, worker) = start_frozen(tenant, "doomed", json!({})).await?;
     let under_way = |row: &Row| attribute(row, "processing_status") == Some("IN_PROGRESS");
@@ -71,14 +71,6 @@ pub(crate) async fn the_next_operator_puts_right_what_happened_meanwhile(
         "another cluster's row was touched: {still:?}"
     );
     Ok(())
-}
-
-async fn complete(tenant: &Tenant<'_>, timeline: &Timeline, name: &str) -> Result<Value> {
-    tenant
-        .create_etljob(name, &spec(tenant, name, json!({})))
-        .await?;
-    tenant.wait_complete(name, ATTEMPT).await?;
-    faults::hold(tenant, timeline, name, SMALL).await
 }
 
 async fn wait_operators_gone(lab: &Lab) -> Result<()> {
